@@ -6,6 +6,7 @@ said it and when it was recorded stand beside it (``Source`` in ``projections``)
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, TypeAlias
@@ -226,3 +227,16 @@ Fact: TypeAlias = (
     | TransactionEvent
     | TransactionAuthorized
 )
+
+
+@dataclass(frozen=True, slots=True)
+class TransactionEdit:
+    """A program's own word about a transaction, through the repository; it takes its place among the frames."""
+
+    operation: Literal["create", "update", "complete", "fail", "rename", "delete"]
+    station_id: str
+    transaction_id: TransactionId
+    fields: Mapping[str, Any]
+    """Fields of the transaction document; for ``rename``, the new ``transaction_id``."""
+    at: datetime
+    """UTC."""

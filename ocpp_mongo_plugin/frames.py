@@ -200,6 +200,10 @@ class Conversation:
         """Take the call that ``side`` wrote under this id, or None."""
         return self._pending.pop((side, message_id or ""), None)
 
+    def holds(self, message_id: str | None) -> str | None:
+        """Return which side wrote a waiting call of this id, or None."""
+        return next((side for side, known in self._pending if known == message_id), None)
+
     def expire(self, before: datetime) -> list[PendingCall]:
         """Take the calls that were recorded before that time and have no answer yet."""
         old = [k for k, c in self._pending.items() if c.frame.timestamp is not None and c.frame.timestamp < before]

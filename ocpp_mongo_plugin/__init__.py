@@ -1,0 +1,66 @@
+"""Records every OCPP frame, transaction, meter value and station state of a ChargePoint program in MongoDB.
+
+The public names and nothing else; what they need is imported when they are used, so that importing the package
+costs next to nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ocpp_mongo_plugin.errors import (
+        AccessDeniedError,
+        ArgumentError,
+        ImportFormatError,
+        NotFoundError,
+        NotStartedError,
+        OcppMongoError,
+        SettingError,
+        StoreUnavailableError,
+    )
+    from ocpp_mongo_plugin.frames import Frame, Session
+    from ocpp_mongo_plugin.hookspecs import hookimpl
+    from ocpp_mongo_plugin.plugin import MongoPlugin
+    from ocpp_mongo_plugin.settings import Settings
+    from ocpp_mongo_plugin.sink import Statistics
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "AccessDeniedError",
+    "ArgumentError",
+    "Frame",
+    "ImportFormatError",
+    "MongoPlugin",
+    "NotFoundError",
+    "NotStartedError",
+    "OcppMongoError",
+    "Session",
+    "SettingError",
+    "Settings",
+    "Statistics",
+    "StoreUnavailableError",
+    "__version__",
+    "hookimpl",
+]
+
+_HOMES = {
+    "Frame": "frames",
+    "MongoPlugin": "plugin",
+    "Session": "frames",
+    "Settings": "settings",
+    "Statistics": "sink",
+    "hookimpl": "hookspecs",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOMES.get(name, 'errors')}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

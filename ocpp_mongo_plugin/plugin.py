@@ -1,0 +1,444 @@
+"""``MongoPlugin``: puts the pieces together, and their lifecycle.
+
+Hides threads, loops and clients. Promises that entering the context is enough to record, that leaving it restores
+everything and stores what waits, and that in between nothing of ours raises into the host program.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import logging
+import os
+from collections.abc import Callable
+from datetime import datetime, timezone
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+import pluggy
+import pymongo
+from pymongo.errors import ConfigurationError, InvalidURI
+from pymongo.uri_parser import parse_uri
+
+from ocpp_mongo_plugin.capture import Capture
+from ocpp_mongo_plugin.changes import Document
+from ocpp_mongo_plugin.documents import Documents, bind
+from ocpp_mongo_plugin.driver_errors import translated
+from ocpp_mongo_plugin.errors import NotStartedError, SettingError, StoreUnavailableError
+from ocpp_mongo_plugin.facts import TransactionEdit
+from ocpp_mongo_plugin.frames import Frame, Origin, SessionChange, Undelivered
+from ocpp_mongo_plugin.hooks import Hooks
+from ocpp_mongo_plugin.hookspecs import FrameLoss, ProjectedFact, StationView, TransactionView
+from ocpp_mongo_plugin.ledger import Ledger
+from ocpp_mongo_plugin.recording import Batch
+from ocpp_mongo_plugin.repositories import Messages, MeterValues, Sessions, Stations, Transactions
+from ocpp_mongo_plugin.settings import PREFIX, Settings, read_settings, without_password
+from ocpp_mongo_plugin.sink import Sink, Statistics
+from ocpp_mongo_plugin.store import Store, recorder_name
+
+if TYPE_CHECKING:
+    from pymongo.database import Database
+
+logger = logging.getLogger("ocpp_mongo_plugin")
+
+_hookimpl = pluggy.HookimplMarker("ocpp")
+_APPLICATION = "ocpp-mongo-plugin"
+_UTC = timezone.utc
+
+
+class MongoPlugin:
+    """Records ChargePoints of this process in MongoDB, between entering and leaving its context.
+
+    Args:
+        uri: MongoDB connection string; else ``OCPP_MONGO_URI``, else localhost.
+        database: a name, or a Motor or mongomock-motor database handle (then ``uri`` is not used).
+        record_all: record every ChargePoint of the process; else only what ``attach`` is given.
+        settings: any field of :class:`~ocpp_mongo_plugin.settings.Settings`.
+
+    Raises:
+        SettingError: a setting, the URI or the handle is wrong. An unreachable server is no error: frames wait.
+    """
+
+    def __init__(
+        self,
+        uri: str | None = None,
+        database: Any = None,
+        *,
+        record_all: bool | None = None,
+        **settings: Any,
+    ) -> None:
+        name = database if isinstance(database, str) else None
+        self._handle = None if isinstance(database, str) else database
+        if uri is not None and self._handle is not None:
+            raise SettingError("give either a uri or a database handle, not both: a handle has its own server")
+        self.settings: Settings = read_settings({"uri": uri, "database": name, "record_all": record_all, **settings})
+        self._synchronous = None if self._handle is None else _synchronous(self._handle)
+        if self._handle is None:
+            _check_uri(self.settings)
+        self._recorder = recorder_name()
+        self._persistence = _Persistence()
+        self._hooks = Hooks(self._persistence, load_entry_points=self.settings.load_plugins)
+        self._capture = Capture(_Recorder(self._hooks, self._offer), record_all=self.settings.record_all)
+        self._sink: Sink | None = None
+        self._last = Statistics()
+        self._documents: WeakKeyDictionary[asyncio.AbstractEventLoop, Documents] = WeakKeyDictionary()
+        self._clients: list[Any] = []
+        self.messages = Messages(self)
+        self.transactions = Transactions(self)
+        self.stations = Stations(self)
+        self.sessions = Sessions(self)
+        self.meter_values = MeterValues(self)
+
+    # -- lifecycle ---------------------------------------------------------------------------------------------
+
+    async def __aenter__(self) -> MongoPlugin:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def start(self) -> None:
+        """Begin to record. Does not wait for MongoDB. Starting twice changes nothing."""
+        if self._sink is not None:
+            return
+        self._sink = Sink(
+            self._connect,
+            self.settings,
+            _Listener(self._hooks),
+            recorder=self._recorder,
+            poll=self._capture.poll,
+        )
+        self._persistence.offer = self._sink.offer
+        self._hooks.start()
+        self._sink.start()
+        self._capture.enable()
+        atexit.register(self._at_exit)
+
+    async def close(self, timeout: float | None = None) -> bool:
+        """Stop recording, store what waits, and restore everything; return whether all of it was stored.
+
+        Args:
+            timeout: seconds; ``shutdown_timeout`` when None. What is not stored by then is lost, and counted.
+        """
+        sink = self._sink
+        if sink is None:
+            return True
+        limit = self.settings.shutdown_timeout if timeout is None else timeout
+        self._stop_capture()
+        ended = await sink.close(limit)
+        self._finish(sink)
+        self._hooks.stop(min(limit, 1.0))
+        return ended and not sink.statistics().lost.get("shutdown")
+
+    def _stop_capture(self) -> None:
+        self._capture.close_sessions("recording stopped")
+        self._capture.disable()
+
+    def _finish(self, sink: Sink) -> None:
+        atexit.unregister(self._at_exit)
+        self._last = sink.statistics()
+        self._sink = None
+        self._documents.clear()
+        for client in self._clients:
+            client.close()
+        self._clients.clear()
+
+    def _at_exit(self) -> None:
+        """Store what waits when the program ends without closing us."""
+        sink = self._sink
+        if sink is None or not self._recorder.split(":")[1] == str(os.getpid()):
+            return
+        self._stop_capture()
+        sink.begin_close(self.settings.shutdown_timeout)
+        sink.join(self.settings.shutdown_timeout)
+        self._sink = None
+
+    # -- recording ---------------------------------------------------------------------------------------------
+
+    def attach(self, charge_point: object) -> None:
+        """Record this ChargePoint, also where ``record_all`` is off."""
+        self._capture.attach(charge_point)
+
+    def record(
+        self,
+        station_id: str,
+        direction: str,
+        text: str | bytes,
+        protocol_version: str | None = None,
+        *,
+        session: str | None = None,
+        timestamp: datetime | None = None,
+        origin: Origin | None = None,
+    ) -> None:
+        """Record one frame by hand, for programs that have no ChargePoint.
+
+        Args:
+            station_id: identity of the charging station.
+            direction: "sent" or "received", seen from this process.
+            text: the exact OCPP-J text.
+            protocol_version: "1.6", "2.0.1" or "2.1" (or "ocpp1.6" and so on).
+            session: tells connections of one station apart; None for its only one.
+            timestamp: when it crossed the wire; now when None.
+            origin: who wrote it, "station" or "csms"; inferred from the actions when None.
+
+        Raises:
+            ArgumentError: an argument is wrong.
+            NotStartedError: the plugin is not started.
+        """
+        self._started()
+        self._capture.record(
+            station_id, direction, text, protocol_version, session=session, timestamp=timestamp, origin=origin
+        )
+
+    def end(self, station_id: str, session: str | None = None) -> None:
+        """Say that the connection of frames recorded by hand is over."""
+        self._capture.end(station_id, session)
+
+    def submit(self, item: Frame | SessionChange) -> bool:
+        """Hand over a frame or session change from elsewhere, such as an import; False when there was no room.
+
+        Raises:
+            NotStartedError: the plugin is not started.
+        """
+        return self._started().offer(item)
+
+    def has_room(self, frames: int = 1) -> bool:
+        """Whether that many more frames can be submitted now without crowding out live ones."""
+        return self._started().has_room(frames)
+
+    def register(self, plugin: object, name: str | None = None) -> str | None:
+        """Register a plugin of yours for the hooks of :mod:`ocpp_mongo_plugin.hookspecs`.
+
+        Raises:
+            ArgumentError: it has a hook that does not exist, or with other arguments.
+        """
+        return self._hooks.register(plugin, name)
+
+    @property
+    def pluggy(self) -> pluggy.PluginManager:
+        """The plugin manager that calls the hooks."""
+        return self._hooks.manager
+
+    @property
+    def hook_errors(self) -> dict[str, int]:
+        """How often hooks of each plugin raised."""
+        return self._hooks.hook_errors
+
+    @property
+    def stats(self) -> Statistics:
+        """What was captured, and what became of it."""
+        return self._sink.statistics() if self._sink is not None else self._last
+
+    async def flush(self, timeout: float | None = None) -> None:
+        """Wait until all that was captured so far, and the state of stations, is stored.
+
+        Args:
+            timeout: seconds; ``operation_timeout`` when None.
+
+        Raises:
+            StoreUnavailableError: it took longer.
+            NotStartedError: the plugin is not started.
+        """
+        limit = self.settings.operation_timeout if timeout is None else timeout
+        if not await self._started().flush(limit):
+            last = self.stats.last_error
+            why = f" ({last})" if last else ""
+            raise StoreUnavailableError(
+                f"MongoDB at {self._where()} did not take what waits within {limit:g} s{why}; "
+                f"{self.stats.waiting} frame(s) wait in memory"
+            )
+
+    # -- reading -----------------------------------------------------------------------------------------------
+
+    async def documents(self) -> Documents:
+        """Return the document classes bound on the running loop, after a flush if that is set."""
+        if self.settings.flush_before_read:
+            await self.flush()
+        else:
+            self._started()
+        loop = asyncio.get_running_loop()
+        bound = self._documents.get(loop)
+        if bound is None:
+            bound = bind(self.settings)
+            with translated("reading"):
+                await bound.init(self._readable())
+            self._documents[loop] = bound
+        return bound
+
+    async def edit(self, edit: TransactionEdit) -> None:
+        """Have a program's word about a transaction take its place among the frames."""
+        self._started().offer(edit)
+        await self.flush()
+
+    def _readable(self) -> Any:
+        if self._handle is not None:
+            return self._handle
+        from motor.motor_asyncio import AsyncIOMotorClient  # noqa: PLC0415 - only readers pay for Motor
+
+        client: Any = AsyncIOMotorClient(self.settings.uri.get_secret_value(), **self._client_options())
+        self._clients.append(client)
+        return client[self.settings.database]
+
+    # -- inside ------------------------------------------------------------------------------------------------
+
+    def _started(self) -> Sink:
+        if self._sink is None:
+            raise NotStartedError("the plugin is not started: use 'async with MongoPlugin(...)' or await start()")
+        return self._sink
+
+    def _offer(self, item: Any) -> None:
+        if self._sink is not None:
+            self._sink.offer(item)
+
+    def _where(self) -> str:
+        return self.settings.shown_uri if self._handle is None else "the given handle"
+
+    def _client_options(self) -> Document:
+        timeout = int(self.settings.operation_timeout * 1000)
+        return {
+            "timeoutMS": timeout,
+            "serverSelectionTimeoutMS": timeout,
+            "connectTimeoutMS": min(timeout, 5000),
+            "tz_aware": True,
+            "appname": _APPLICATION,
+        }
+
+    def _connect(self) -> Store:
+        """Open the store, on the thread of the sink."""
+        if self._synchronous is not None:
+            return Store(self._synchronous, self.settings, self._recorder)
+        client: pymongo.MongoClient[Any] = pymongo.MongoClient(
+            self.settings.uri.get_secret_value(), **self._client_options()
+        )
+        return Store(client[self.settings.database], self.settings, self._recorder, close=client.close)
+
+
+class _Persistence:
+    """Our own plugin of the frame hooks: what was captured goes into the buffer."""
+
+    def __init__(self) -> None:
+        self.offer: Callable[[Frame], object] = lambda _frame: None
+
+    @_hookimpl(tryfirst=True)
+    def ocpp_frame_sent(self, frame: Frame) -> None:
+        self.offer(frame)
+
+    @_hookimpl(tryfirst=True)
+    def ocpp_frame_received(self, frame: Frame) -> None:
+        self.offer(frame)
+
+
+class _Recorder:
+    """What capture reports to: frames go through the hooks, the rest straight into the buffer."""
+
+    def __init__(self, hooks: Hooks, offer: Callable[[Any], None]) -> None:
+        self._hooks = hooks
+        self._offer = offer
+
+    def frame(self, frame: Frame) -> None:
+        if frame.direction == "sent":
+            self._hooks.frame_sent(frame)
+        else:
+            self._hooks.frame_received(frame)
+
+    def session(self, change: SessionChange) -> None:
+        self._offer(change)
+        if change.kind == "opened":
+            self._hooks.later("ocpp_session_opened", change.session)
+        elif change.kind == "closed":
+            self._hooks.later("ocpp_session_closed", change.session)
+
+    def undelivered(self, frame: Frame) -> None:
+        self._offer(Undelivered(frame))
+
+
+class _Listener:
+    """Tells the hooks behind the sink what was stored or lost."""
+
+    _TRANSACTION = {  # noqa: RUF012 - a constant table
+        "started": "ocpp_transaction_started",
+        "updated": "ocpp_transaction_updated",
+        "ended": "ocpp_transaction_ended",
+    }
+
+    def __init__(self, hooks: Hooks) -> None:
+        self._hooks = hooks
+
+    def stored(self, batch: Batch, ledger: Ledger) -> None:
+        if self._hooks.wants("ocpp_project"):
+            for fact, source in batch.projected:
+                value = ProjectedFact(
+                    fact=fact,
+                    station_id=source.station_id,
+                    session_id=source.session_id,
+                    message_key=source.key,
+                    protocol_version=source.protocol_version,
+                    received_at=source.received_at,
+                )
+                self._hooks.later("ocpp_project", value)
+        for kind, key in dict.fromkeys(batch.notices):
+            self._notify(kind, key, ledger)
+
+    def _notify(self, kind: str, key: str, ledger: Ledger) -> None:
+        hook = self._TRANSACTION.get(kind, "ocpp_station_changed")
+        if not self._hooks.wants(hook):
+            return
+        document = ledger.document("stations" if kind == "station" else "transactions", key)
+        if document is None:
+            return
+        if kind == "station":
+            self._hooks.later(hook, StationView.of(document))
+        else:
+            self._hooks.later(hook, TransactionView.of({**document, "_id": key}))
+
+    def lost(self, frames: list[Frame], reason: str) -> None:
+        if not self._hooks.wants("ocpp_frames_lost"):
+            return
+        sessions: dict[str, list[Frame]] = {}
+        for frame in frames:
+            sessions.setdefault(frame.session_id, []).append(frame)
+        for session_id, lost in sessions.items():
+            numbers = [frame.sequence for frame in lost]
+            value = FrameLoss(
+                station_id=lost[0].station_id,
+                session_id=session_id,
+                count=len(lost),
+                reason=reason,
+                first_sequence=min(numbers),
+                last_sequence=max(numbers),
+                at=datetime.now(tz=_UTC),
+            )
+            self._hooks.later("ocpp_frames_lost", value)
+
+
+def _synchronous(handle: Any) -> Database[Any]:
+    """Return the synchronous database inside a Motor or mongomock-motor handle: it works from any thread."""
+    inside = getattr(handle, "delegate", None)
+    module = type(inside).__module__
+    if type(inside).__name__ == "Database" and module.startswith(("pymongo.", "mongomock.")):
+        return inside  # type: ignore[no-any-return]
+    kind = type(handle).__name__
+    hint = "; pass client['name'], the database, instead of the client" if kind.endswith("Client") else ""
+    raise SettingError(
+        f"database takes a name, or a Motor or mongomock-motor database handle, not {kind}{hint}"
+    )
+
+
+def _check_uri(settings: Settings) -> None:
+    """Refuse a URI that no driver can read, at once and without its password."""
+    uri = settings.uri.get_secret_value()
+    source = "uri" if os.environ.get(f"{PREFIX}URI") != uri else f"{PREFIX}URI"
+    if uri.startswith("mongodb+srv://"):
+        return  # reading it needs DNS, which may come and go
+    try:
+        parse_uri(uri, warn=False)
+    except (InvalidURI, ConfigurationError, ValueError, TypeError) as error:
+        reason = without_password(str(error)).split("\n")[0]
+        userinfo = uri.partition("://")[2].rpartition("@")[0]
+        if userinfo and userinfo.partition(":")[2]:
+            reason = reason.replace(userinfo.partition(":")[2], "***")
+        raise SettingError(f"setting {source} is no MongoDB URI ({settings.shown_uri}): {reason}") from None

