@@ -35,9 +35,13 @@ class _Model(BaseModel):
 class Message(_Model):
     """One frame, decoded: a document of ``ocpp_messages``."""
 
-    id: PydanticObjectId = Field(alias="_id", description="Derived from session and sequence; rises with time")
+    id: PydanticObjectId = Field(
+        alias="_id", description="Derived from session and sequence; rises with time"
+    )
     station_id: str = Field(description="Identity of the charging station")
-    direction: Literal["sent", "received", "unknown"] = Field(description="Seen from the process that recorded it")
+    direction: Literal["sent", "received", "unknown"] = Field(
+        description="Seen from the process that recorded it"
+    )
     message_type: Literal["Call", "CallResult", "CallError", "CallResultError", "Send", "Malformed"] = Field(
         description="OCPP-J message type; Malformed is what could not be understood"
     )
@@ -45,16 +49,24 @@ class Message(_Model):
     message_id: str | None = Field(None, description="Message id on the wire; repeats, so never a key")
     protocol_version: str | None = Field(None, description="1.6, 2.0.1 or 2.1")
     payload: Any = Field(None, description="JSON as it came, keys untouched; read-only data")
-    timestamp: Time | None = Field(None, description="When it was recorded, UTC; null for imports without a time")
-    correlation_id: str | None = Field(None, description="The same on a call and its answer, and on nothing else")
+    timestamp: Time | None = Field(
+        None, description="When it was recorded, UTC; null for imports without a time"
+    )
+    correlation_id: str | None = Field(
+        None, description="The same on a call and its answer, and on nothing else"
+    )
     error_code: str | None = Field(None, description="Of a CallError")
     error_description: str | None = Field(None, description="Of a CallError; of Malformed, why")
     created_at: Time = Field(description="When the document was made, UTC")
-    origin: Literal["station", "csms"] | None = Field(None, description="Who wrote it; null while nobody can tell")
+    origin: Literal["station", "csms"] | None = Field(
+        None, description="Who wrote it; null while nobody can tell"
+    )
     session_id: str = Field(description="The WebSocket connection it crossed")
     sequence: int = Field(description="Place within the session, from 0, gap-free")
     raw: str = Field(description="The exact text on the wire")
-    raw_zlib: bytes | None = Field(None, description="The text, compressed, where the document would be over 16 MiB")
+    raw_zlib: bytes | None = Field(
+        None, description="The text, compressed, where the document would be over 16 MiB"
+    )
     latency_ms: float | None = Field(None, description="Of an answer: milliseconds since its call")
     outcome: Literal["answered", "error", "timeout", "unanswered"] | None = Field(
         None, description="Of a call: what became of it; null while it waits"
@@ -68,8 +80,12 @@ class Message(_Model):
 class Transaction(_Model):
     """One charging transaction: a document of ``transactions``."""
 
-    id: PydanticObjectId = Field(alias="_id", description="Derived from what began it; the same from either end")
-    transaction_id: int | str | None = Field(None, description="An int in OCPP 1.6, a string in 2.x, as it came")
+    id: PydanticObjectId = Field(
+        alias="_id", description="Derived from what began it; the same from either end"
+    )
+    transaction_id: int | str | None = Field(
+        None, description="An int in OCPP 1.6, a string in 2.x, as it came"
+    )
     station_id: str = Field(description="Identity of the charging station")
     connector_id: int | None = Field(None, description="Connector number")
     id_tag: str | None = Field(None, description="Who started it: idTag, or idToken of 2.x")
@@ -98,9 +114,13 @@ class Transaction(_Model):
     offline: bool | None = Field(None, description="OCPP 2.x: whether any event happened while offline")
     first_seq_no: int | None = Field(None, description="OCPP 2.x: lowest seqNo seen")
     last_seq_no: int | None = Field(None, description="OCPP 2.x: highest seqNo seen")
-    missing_seq_nos: list[int] = Field(default_factory=list, description="OCPP 2.x: seqNos between them not seen")
+    missing_seq_nos: list[int] = Field(
+        default_factory=list, description="OCPP 2.x: seqNos between them not seen"
+    )
     seq_nos: list[int] = Field(default_factory=list, description="OCPP 2.x: seqNos seen")
-    total_cost: float | None = Field(None, description="OCPP 2.x: running or final cost, in the tariff's currency")
+    total_cost: float | None = Field(
+        None, description="OCPP 2.x: running or final cost, in the tariff's currency"
+    )
     failure: str | None = Field(None, description="Why it failed")
     start_timestamp_text: str | None = Field(None, description="The start time as the station wrote it")
     stop_timestamp_text: str | None = Field(None, description="The stop time as the station wrote it")
@@ -109,8 +129,12 @@ class Transaction(_Model):
     session_ids: list[str] = Field(default_factory=list, description="Sessions it was seen in")
     evidence: list[str] = Field(default_factory=list, description="_ids of the messages it is made of")
     anomalies: list[str] = Field(default_factory=list, description="What is odd about it, in plain words")
-    noted: list[str] = Field(default_factory=list, description="The anomalies that do not follow from other fields")
-    clocks: dict[str, str] = Field(default_factory=dict, description="Which event each group of fields comes from")
+    noted: list[str] = Field(
+        default_factory=list, description="The anomalies that do not follow from other fields"
+    )
+    clocks: dict[str, str] = Field(
+        default_factory=dict, description="Which event each group of fields comes from"
+    )
     revision: str | None = Field(None, description="Name of this version of the document")
     schema_version: int = Field(1, description="Of this document's form")
 
@@ -129,7 +153,9 @@ class Connector(_Model):
     status_timestamp: Time | None = Field(None, description="When the station says the status began, UTC")
     availability: str | None = Field(None, description="Operative or Inoperative, as the CSMS set it")
     reservation_id: int | None = Field(None, description="Reservation that holds it")
-    clocks: dict[str, str] = Field(default_factory=dict, description="Which event each group of fields comes from")
+    clocks: dict[str, str] = Field(
+        default_factory=dict, description="Which event each group of fields comes from"
+    )
 
 
 class Station(_Model):
@@ -145,7 +171,9 @@ class Station(_Model):
     connection_status: Literal["connecting", "connected", "disconnected"] = Field(
         "disconnected", description="Of its latest session"
     )
-    connected_at: Time | None = Field(None, description="When it last connected, UTC; kept after it disconnected")
+    connected_at: Time | None = Field(
+        None, description="When it last connected, UTC; kept after it disconnected"
+    )
     disconnected_at: Time | None = Field(None, description="When it disconnected, UTC; null while connected")
     last_heartbeat: Time | None = Field(None, description="When its latest Heartbeat was recorded, UTC")
     last_error: str | None = Field(None, description="Latest connection error; cleared when it connects")
@@ -177,7 +205,9 @@ class Station(_Model):
     connectors: list[Connector] = Field(default_factory=list, description="By EVSE and connector number")
     created_at: Time = Field(description="When the document was made, UTC")
     updated_at: Time = Field(description="When it last changed, UTC")
-    clocks: dict[str, str] = Field(default_factory=dict, description="Which event each group of fields comes from")
+    clocks: dict[str, str] = Field(
+        default_factory=dict, description="Which event each group of fields comes from"
+    )
     revision: str | None = Field(None, description="Name of this version of the document")
     schema_version: int = Field(1, description="Of this document's form")
 
@@ -190,7 +220,9 @@ class Session(_Model):
     station_id: str = Field(description="Identity of the charging station")
     role: Literal["station", "csms"] | None = Field(None, description="Which end the recording process is")
     status: Literal["open", "closed"] = Field("open", description="Whether it goes on")
-    source: Literal["websocket", "manual", "import"] = Field("websocket", description="Where its frames come from")
+    source: Literal["websocket", "manual", "import"] = Field(
+        "websocket", description="Where its frames come from"
+    )
     opened_at: Time | None = Field(None, description="UTC")
     connected_at: Time | None = Field(None, description="When it was known to be open, UTC")
     closed_at: Time | None = Field(None, description="UTC; null while it is open")
@@ -204,12 +236,16 @@ class Session(_Model):
     messages_received: int | None = Field(None, description="Frames received")
     last_sequence: int | None = Field(None, description="Sequence number of the latest frame")
     last_message_at: Time | None = Field(None, description="When the latest frame was recorded, UTC")
-    reconnect_attempts: int | None = Field(None, description="Earlier sessions of the station in that process")
+    reconnect_attempts: int | None = Field(
+        None, description="Earlier sessions of the station in that process"
+    )
     recorder: str | None = Field(None, description="The recording process, as host:pid:nonce")
     lease_expires_at: Time | None = Field(None, description="When that process is taken for dead, UTC")
     created_at: Time = Field(description="When the document was made, UTC")
     updated_at: Time = Field(description="When it last changed, UTC")
-    clocks: dict[str, str] = Field(default_factory=dict, description="Which event each group of fields comes from")
+    clocks: dict[str, str] = Field(
+        default_factory=dict, description="Which event each group of fields comes from"
+    )
     revision: str | None = Field(None, description="Name of this version of the document")
     schema_version: int = Field(1, description="Of this document's form")
 
@@ -228,11 +264,17 @@ class MeterMetadata(_Model):
 class MeterValue(_Model):
     """One sampled value: a document of ``meter_values``."""
 
-    id: PydanticObjectId = Field(alias="_id", description="Derived from the message; the same from either end")
-    timestamp: Time | None = Field(None, description="When it was sampled, UTC; when recorded, if that is unreadable")
+    id: PydanticObjectId = Field(
+        alias="_id", description="Derived from the message; the same from either end"
+    )
+    timestamp: Time | None = Field(
+        None, description="When it was sampled, UTC; when recorded, if that is unreadable"
+    )
     metadata: MeterMetadata = Field(description="What it belongs to")
     value: Number | None = Field(None, description="In unit; null where the text is no number")
-    unit: str | None = Field(None, description="Normalised: Wh, W, A, V, varh, var, VAh, VA, Celsius, Hz, Percent")
+    unit: str | None = Field(
+        None, description="Normalised: Wh, W, A, V, varh, var, VAh, VA, Celsius, Hz, Percent"
+    )
     context: str | None = Field(None, description="Sample.Periodic, Transaction.Begin, ...")
     format: str | None = Field(None, description="OCPP 1.6: Raw or SignedData")
     location: str | None = Field(None, description="Outlet, Inlet, EV, ...")
@@ -324,5 +366,9 @@ def bind(settings: Settings) -> Documents:
 
 
 def _document(model: type[_Model], collection: str) -> Any:
-    settings = type("Settings", (), {"name": collection})
-    return type(model.__name__, (model, BeanieDocument), {"Settings": settings, "__module__": __name__})
+    class Bound(model, BeanieDocument):  # type: ignore[valid-type, misc]
+        class Settings:
+            name = collection
+
+    Bound.__name__ = Bound.__qualname__ = model.__name__
+    return Bound

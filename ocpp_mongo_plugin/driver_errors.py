@@ -27,8 +27,35 @@ from ocpp_mongo_plugin.errors import AccessDeniedError, OcppMongoError, StoreUna
 
 _DUPLICATE = frozenset({11000, 11001})
 _POISON = frozenset({2, 15, 22, 52, 53, 121, 10334, 17419, 17420, 51024})
-_RETRY = frozenset({6, 7, 24, 50, 63, 64, 89, 91, 100, 112, 189, 262, 317, 358, 9001, 10058, 10107, 11600, 11601, 11602,
-                    13388, 13435, 13436, 43, 237})
+_RETRY = frozenset(
+    {
+        6,
+        7,
+        24,
+        50,
+        63,
+        64,
+        89,
+        91,
+        100,
+        112,
+        189,
+        262,
+        317,
+        358,
+        9001,
+        10058,
+        10107,
+        11600,
+        11601,
+        11602,
+        13388,
+        13435,
+        13436,
+        43,
+        237,
+    }
+)
 _SICK = frozenset({14031, 17280, 39, 12501})
 _CONFIGURATION = frozenset({13, 18, 67, 73, 85, 86, 8000, 20, 59})
 _DENIED = frozenset({13, 18, 8000})
@@ -97,7 +124,9 @@ def _translation(what: str, error: PyMongoError) -> OcppMongoError:
             f"MongoDB refused {what} ({describe(error)}); check user name, password and roles"
         )
     if isinstance(error, ServerSelectionTimeoutError | ExecutionTimeout) or error.timeout:
-        return StoreUnavailableError(f"MongoDB did not answer in time while {what}; is it running and reachable?")
+        return StoreUnavailableError(
+            f"MongoDB did not answer in time while {what}; is it running and reachable?"
+        )
     if isinstance(error, InvalidOperation):
         return StoreUnavailableError(f"the MongoDB client was closed while {what}")
     if classify(error) in (ErrorClass.RETRY, ErrorClass.SICK):

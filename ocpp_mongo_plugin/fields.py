@@ -1,131 +1,154 @@
-"""Typed access to JSON from the wire, where any field may be missing, of another type, or nonsense.
+"""Typed access to JSON that nobody vouches for.
 
-Hides the many ways to write a time or a number. Promises never to raise: what is not there, or not of the kind asked
-for, is None.
+Hides what real stations write where the schema asks for something else: numbers as text, text as numbers, one
+object where a list belongs, times in a dozen spellings. Promises that no function here raises, given whatever
+``json.loads`` can make; what cannot be understood is None, or empty. Pure.
 """
 
 from __future__ import annotations
 
 import json
-import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime, timedelta, timezone
-from decimal import Decimal, InvalidOperation
-from typing import Any, TypeAlias
+from decimal import Context, Decimal
+from typing import Any
 
 from ocpp_mongo_plugin.facts import Moment
 
-Json: TypeAlias = Any
+# Its own context, without traps: the host program may have changed the one of its thread.
+EXACT = Context(prec=40, traps=[])
 
 _INT64 = 1 << 63
-_LONGEST_NUMBER = 64
+_MOST_DIGITS = 4300  # beyond it int() refuses (Python 3.11), or takes minutes (Python 3.10)
+_MOST_NUMBER_CHARACTERS = 400  # a float written out in full has 309 digits before the point
+
+_INTEGER = re.compile(r"[+-]?[0-9]+")
+_NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,6})?")
 _TIME = re.compile(
-    r"(\d{4})-(\d\d)-(\d\d)[Tt ](\d\d):(\d\d)(?::(\d\d)(?:[.,](\d+))?)?\s*(?:([Zz])|([+-])(\d\d):?(\d\d)?)?",
-    re.ASCII,
+    r"([0-9]{4})-([0-9]{2})-([0-9]{2})[Tt ]"
+    r"([0-9]{2}):([0-9]{2})(?::([0-9]{2})(?:[.,]([0-9]{1,9}))?)?"
+    r" ?(?:[Zz]|([+-])([0-9]{2})(?::?([0-9]{2}))?)?"
 )
-_NOTHING: Mapping[str, Json] = {}
 
 
-def mapping(value: Json, name: str | None = None) -> Mapping[str, Json]:
-    """Return an object, or that field of one; empty when it is none."""
-    if name is not None:
-        value = mapping(value).get(name)
-    return value if isinstance(value, dict) else _NOTHING
+def mapping(value: Any) -> Mapping[str, Any]:
+    """Return a JSON object as it is, and anything else as an empty one."""
+    return value if isinstance(value, dict) else {}
 
 
-def sequence(value: Json, name: str) -> Sequence[Json]:
-    """Return a field that is an array; an object there counts as an array of one."""
-    found = mapping(value).get(name)
-    if isinstance(found, dict):
-        return [found]
-    return found if isinstance(found, list) else ()
+def sequence(value: Any) -> list[Any]:
+    """Return a JSON array as it is, and anything else as an empty one."""
+    return value if isinstance(value, list) else []
 
 
-def text(value: Json, name: str) -> str | None:
-    """Return a field as text; numbers are written as JSON writes them, empty texts stay."""
-    found = mapping(value).get(name)
-    if found is None or isinstance(found, str):
-        return found
-    return None if isinstance(found, dict | list) else written(found)
+def objects(value: Any) -> list[Mapping[str, Any]]:
+    """Return the objects of a JSON array, and nothing else in it; an object counts as an array of one."""
+    if isinstance(value, dict):
+        return [value]
+    return [element for element in sequence(value) if isinstance(element, dict)]
 
 
-def integer(value: Json, name: str) -> int | None:
-    """Return a field as an integer of any size; texts of digits count, fractions do not."""
-    found = mapping(value).get(name)
-    if isinstance(found, bool):
-        return None
-    if isinstance(found, int):
-        return found
-    number = decimal(found)
-    return int(number) if number is not None and number == number.to_integral_value() else None
+def text(value: Any) -> str | None:
+    """Return a string as it is, a number as JSON writes it, and anything else as None."""
+    if isinstance(value, str):
+        return value
+    return shown(value) if _is_number(value) else None
 
 
-def small_integer(value: Json, name: str) -> int | None:
-    """Return an integer that MongoDB can hold."""
-    found = integer(value, name)
-    return found if found is not None and -_INT64 <= found < _INT64 else None
-
-
-def number(value: Json, name: str) -> int | float | None:
-    """Return a field as a number that MongoDB can hold, an int when it is whole."""
-    found = decimal(mapping(value).get(name))
-    return None if found is None else plain(found)
-
-
-def boolean(value: Json, name: str) -> bool | None:
-    """Return a field that is a boolean."""
-    found = mapping(value).get(name)
-    return found if isinstance(found, bool) else None
-
-
-def decimal(value: Json) -> Decimal | None:
-    """Return a number or a text of one exactly; NaN and infinities are none."""
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
-        return None
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    if isinstance(value, int) and not -_INT64 <= value < _INT64:
-        return None
-    written_out = str(value).strip()
-    if not written_out or len(written_out) > _LONGEST_NUMBER:
-        return None
+def shown(value: Any) -> str:
+    """Return a string as it is, and anything else as JSON writes it."""
+    if isinstance(value, str):
+        return value
     try:
-        found = Decimal(written_out)
-    except InvalidOperation:
+        return json.dumps(value)
+    except (ValueError, TypeError, RecursionError):
+        return f"<{type(value).__name__} that JSON does not show>"
+
+
+def boolean(value: Any) -> bool | None:
+    """Return a truth value, also when it is written as text; else None."""
+    if isinstance(value, bool):
+        return value
+    return {"true": True, "false": False}.get(value.strip().lower()) if isinstance(value, str) else None
+
+
+def decimal(value: Any) -> Decimal | None:
+    """Return the number that was written, exactly, as JSON number or as text; None for what is none.
+
+    Neither NaN nor an infinity is a number here, nor what has more than 64 bits: no meter counts so far, and
+    MongoDB does not hold it.
+    """
+    written: str | int
+    if isinstance(value, str):
+        written = value.strip()
+        if len(written) > _MOST_NUMBER_CHARACTERS or not _NUMBER.fullmatch(written):
+            return None
+    elif not _is_number(value) or not -_INT64 <= value < _INT64:
         return None
-    return found if found.is_finite() and abs(found) < _INT64 else None
+    else:
+        written = value if isinstance(value, int) else repr(value)
+    exact = EXACT.create_decimal(written)
+    return exact if _fits(exact) else None
 
 
-def plain(value: Decimal) -> int | float:
-    """Return an int when it is whole, else a float."""
+def plain(value: Decimal) -> int | float | None:
+    """Return an int when the number is whole, else a float; None when it has more than 64 bits."""
+    if not _fits(value):
+        return None
     return int(value) if value == value.to_integral_value() else float(value)
 
 
-def written(value: Json) -> str:
-    """Return the JSON of a value."""
-    try:
-        return json.dumps(value, ensure_ascii=False)
-    except (ValueError, RecursionError):
-        return ""
+def number(value: Any) -> int | float | None:
+    """Return a number, written as JSON number or as text ("2e+01", " 12.5 "); whole ones as int."""
+    exact = decimal(value)
+    return None if exact is None else plain(exact)
 
 
-def moment(value: Json, name: str) -> Moment:
-    """Return a field as a time; what is no time keeps its text."""
-    found = mapping(value).get(name)
-    if found is None:
+def identifier(value: Any) -> int | None:
+    """Return a whole number of any size, as JSON number or as text; else None.
+
+    CSMSs that give out transaction ids of 2^63 and more are in use.
+    """
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, int):
+        return value
+    if isinstance(value, str):
+        digits = value.strip()
+        if len(digits) <= _MOST_DIGITS and _INTEGER.fullmatch(digits):
+            return _parsed(digits)
+    whole = number(value)
+    return whole if isinstance(whole, int) else None
+
+
+def integer(value: Any) -> int | None:
+    """Return a whole number of at most 64 bits, signed, as JSON number or as text; else None."""
+    whole = identifier(value)
+    return whole if whole is not None and -_INT64 <= whole < _INT64 else None
+
+
+def moment(value: Any) -> Moment:
+    """Return a time as it was written, and what it means (ISO 8601; OCPP 1.6J, section 3; RFC 3339).
+
+    Without a zone it is taken as UTC. Digits beyond microseconds are cut. What is no time, or lies outside the
+    years 1 to 9999 in UTC, keeps its text alone.
+    """
+    if value is None:
         return Moment()
-    if not isinstance(found, str):
-        return Moment(written(found))
-    return Moment(found, parse_time(found))
+    written = shown(value)
+    return Moment(written, _utc(written) if isinstance(value, str) else None)
 
 
-def parse_time(written_time: str) -> datetime | None:
-    """Return the UTC time of an ISO 8601 text as stations write it; without a zone it is taken as UTC."""
-    match = _TIME.fullmatch(written_time.strip())
+def _utc(written: str) -> datetime | None:
+    match = _TIME.fullmatch(written.strip())
     if match is None:
         return None
-    year, month, day, hour, minute, second, fraction, _, sign, zone_hours, zone_minutes = match.groups()
+    year, month, day, hour, minute, second, fraction, sign, hours, minutes = match.groups()
+    microsecond = int((fraction or "0")[:6].ljust(6, "0"))
+    offset = timedelta(hours=int(hours or 0), minutes=int(minutes or 0))
+    if int(minutes or 0) > 59 or offset >= timedelta(days=1):  # noqa: PLR2004 - minutes of an hour
+        return None
     try:
         local = datetime(
             int(year),
@@ -134,10 +157,26 @@ def parse_time(written_time: str) -> datetime | None:
             int(hour),
             int(minute),
             int(second or 0),
-            int(f"{fraction or '':0<6.6}"),
-            tzinfo=timezone.utc,
+            microsecond,
+            timezone.utc,
         )
-        offset = timedelta(hours=int(zone_hours or 0), minutes=int(zone_minutes or 0))
         return local + offset if sign == "-" else local - offset
     except (ValueError, OverflowError):
+        return None
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _fits(value: Decimal) -> bool:
+    """Whether the number is finite and has at most 64 bits."""
+    # Comparing is exact in any context; what is NaN compares as False here, but with a signal outside of EXACT.
+    return value.is_finite() and -_INT64 <= value < _INT64
+
+
+def _parsed(digits: str) -> int | None:
+    try:
+        return int(digits)
+    except ValueError:  # the host program may have set a lower limit than Python's own
         return None

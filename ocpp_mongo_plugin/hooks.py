@@ -1,12 +1,12 @@
 """Calls the plugins of others, and ours, through pluggy.
 
-Hides pluggy's call loop, the entry points and the threads of slow plugins. Promises that no plugin harms the
-recorded program, the sink or another plugin: one that raises is counted and named in the log, one that is slow
-or hangs keeps only itself waiting, one that cannot be loaded is named and left out. The only module that calls
-hooks.
+Hides pluggy's call loop, the entry points and the threads of slow plugins. Promises that no plugin harms
+the recorded program, the sink or another plugin: one that raises is counted and named in the log, one that is
+slow or hangs keeps only itself waiting, one that cannot be loaded is named and left out. The only module that
+calls hooks.
 
-The two frame hooks run in the host's turn. All others run behind the sink: each plugin that implements one has
-a daemon thread and a bounded queue of its own.
+The two frame hooks run in the host's turn. All others run behind the sink: each plugin that implements one
+has a daemon thread and a bounded queue of its own.
 """
 
 from __future__ import annotations
@@ -145,7 +145,7 @@ class Hooks:
             self._arrange()
 
     def stop(self, timeout: float) -> None:
-        """End the threads; what waits is called for at most ``timeout`` seconds in all, the rest is dropped."""
+        """End the threads; what waits is called for ``timeout`` seconds at most, the rest is dropped."""
         with self._lock:
             self._running = False
             workers = [*self._workers.values(), *self._retired]
@@ -160,7 +160,7 @@ class Hooks:
             self._count_dropped(worker.plugin, waiting)
             if busy is not None:
                 _log.warning(
-                    "plugin %r: hook %s had not returned when recording ended; %d calls that waited were dropped",
+                    "plugin %r: hook %s had not returned when recording ended; %d waiting calls were dropped",
                     worker.plugin,
                     busy,
                     waiting,
@@ -170,8 +170,8 @@ class Hooks:
         for call in calls:
             try:
                 call.function(frame)
-            # One plugin's error is nobody else's. Nothing can have cancelled the host inside a plain call, so a
-            # CancelledError is the plugin's own too.
+            # One plugin's error is nobody else's. Nothing can have cancelled the host inside a plain call,
+            # so a CancelledError is the plugin's own too.
             except (Exception, CancelledError) as error:  # noqa: BLE001, PERF203
                 self._failed(call.plugin, call.hook, error)
 
@@ -199,7 +199,7 @@ class Hooks:
             said, worker.overflow_said = worker.overflow_said or not worker.open, True
         if not said:
             _log.warning(
-                "plugin %r is too slow: %d calls wait for it, so one of its hook %s was dropped; more are only counted",
+                "plugin %r is too slow: %d calls wait, so one of its hook %s was dropped; more are only counted",
                 worker.plugin,
                 self._queue_size,
                 hook,
@@ -242,7 +242,7 @@ class Hooks:
         return self._workers[plugin]
 
     def _load_entry_points(self) -> None:
-        """Load what is installed; unlike in pluggy's loader, one bad entry point does not keep out the others."""
+        """Load what is installed; one bad entry point does not keep out the others, as in pluggy's loader."""
         for entry in _entry_points():
             distribution = (entry.dist.name if entry.dist else None) or "unknown"
             if re.sub(r"[-_.]+", "-", distribution).lower() == OWN_DISTRIBUTION:
@@ -346,9 +346,9 @@ class _Plugins(pluggy.PluginManager):
 class _Listener:
     """One plugin, alone in a manager of its own.
 
-    pluggy stops at the first implementation that raises, so each plugin is called by itself. A subset caller of
-    the common manager would do that too, but only until the next plugin is registered: from then until the subset
-    is made anew it would call that one as well.
+    pluggy stops at the first implementation that raises, so each plugin is called by itself. A subset caller
+    of the common manager would do that too, but only until the next plugin is registered: from then until the
+    subset is made anew it would call that one as well.
     """
 
     def __init__(self, name: str, plugin: object) -> None:

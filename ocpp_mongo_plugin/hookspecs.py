@@ -1,8 +1,8 @@
 """What plugins of others may listen to: the hooks of the pluggy project ``ocpp``, and the value of each.
 
 Hides nothing: this is the list. Promises that every hook takes exactly one frozen value, so that a value can
-grow and no plugin has to change, and that what a hook returns is not looked at. docs/hooks.md says when each is
-called and in which thread.
+grow and no plugin has to change, and that what a hook returns is not looked at. docs/hooks.md says when each
+is called and in which thread.
 """
 
 from __future__ import annotations

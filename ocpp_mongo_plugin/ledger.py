@@ -19,7 +19,9 @@ Mutable: TypeAlias = Literal["transactions", "stations", "sessions"]
 _RECENT = 4
 _NEVER = datetime.min.replace(tzinfo=timezone.utc)
 
-_BOOKKEEPING = frozenset({"clocks", "evidence", "session_ids", "seq_nos", "first_seq_no", "last_seq_no", "noted"})
+_BOOKKEEPING = frozenset(
+    {"clocks", "evidence", "session_ids", "seq_nos", "first_seq_no", "last_seq_no", "noted"}
+)
 
 
 class Ledger:
@@ -173,7 +175,9 @@ def _started(document: Document) -> datetime:
 
 
 def _empty(collection: Mutable, key: str) -> Document:
-    template = {"transactions": transactions.EMPTY, "stations": EMPTY_STATION, "sessions": EMPTY_SESSION}[collection]
+    template = {"transactions": transactions.EMPTY, "stations": EMPTY_STATION, "sessions": EMPTY_SESSION}[
+        collection
+    ]
     document = {name: _fresh(value) for name, value in template.items()}
     if collection != "transactions":
         document["station_id" if collection == "stations" else "session_id"] = key

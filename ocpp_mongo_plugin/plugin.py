@@ -71,8 +71,12 @@ class MongoPlugin:
         name = database if isinstance(database, str) else None
         self._handle = None if isinstance(database, str) else database
         if uri is not None and self._handle is not None:
-            raise SettingError("give either a uri or a database handle, not both: a handle has its own server")
-        self.settings: Settings = read_settings({"uri": uri, "database": name, "record_all": record_all, **settings})
+            raise SettingError(
+                "give either a uri or a database handle, not both: a handle has its own server"
+            )
+        self.settings: Settings = read_settings(
+            {"uri": uri, "database": name, "record_all": record_all, **settings}
+        )
         self._synchronous = None if self._handle is None else _synchronous(self._handle)
         if self._handle is None:
             _check_uri(self.settings)
@@ -287,7 +291,9 @@ class MongoPlugin:
 
     def _started(self) -> Sink:
         if self._sink is None:
-            raise NotStartedError("the plugin is not started: use 'async with MongoPlugin(...)' or await start()")
+            raise NotStartedError(
+                "the plugin is not started: use 'async with MongoPlugin(...)' or await start()"
+            )
         return self._sink
 
     def _offer(self, item: Any) -> None:

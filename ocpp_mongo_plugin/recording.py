@@ -172,7 +172,9 @@ class Recording:
                 key = event_key(frame.station_id, fact.transaction_id)
                 if self.ledger.document("transactions", key) is None:
                     wanted.transactions.add(key)
-            elif not any(d.get("transaction_id") == mentioned for _, d in self.ledger.active(frame.station_id)):
+            elif not any(
+                d.get("transaction_id") == mentioned for _, d in self.ledger.active(frame.station_id)
+            ):
                 wanted.mentions.add(Mention(frame.station_id, mentioned))
 
     def _station_wants(self, station_id: str, wanted: Wanted) -> None:
@@ -279,7 +281,9 @@ class Recording:
         if frame.origin is not None:
             return frame.origin
         if frame.direction != "unknown":
-            return None if line.role is None else line.role if frame.direction == "sent" else _OTHER[line.role]
+            return (
+                None if line.role is None else line.role if frame.direction == "sent" else _OTHER[line.role]
+            )
         if message.action is not None:
             return dialects.origin_of(message.action, frame.protocol_version)
         caller = line.conversation.holds(message.message_id)

@@ -326,7 +326,9 @@ class Transactions(_Repository):
             NotFoundError: there is none.
         """
         query = {**_of_station(station_id), "transaction_id": _id(transaction_id)}
-        found: list[Transaction] = await self._find("transaction", query, sort=["-start_timestamp"], limit=100)
+        found: list[Transaction] = await self._find(
+            "transaction", query, sort=["-start_timestamp"], limit=100
+        )
         if not found:
             raise NotFoundError(f"station {station_id!r} has no transaction {transaction_id!r}")
         return next((t for t in found if t.status == "active"), found[0])
@@ -340,21 +342,31 @@ class Transactions(_Repository):
         self, station_id: str, connector_id: int, *, evse_id: int | None = None
     ) -> Transaction | None:
         """Return the transaction that is active on a connector, or None."""
-        query = {"status": "active", **_of_station(station_id), "connector_id": _int("connector_id", connector_id)}
+        query = {
+            "status": "active",
+            **_of_station(station_id),
+            "connector_id": _int("connector_id", connector_id),
+        }
         if evse_id is not None:
             query["evse_id"] = _int("evse_id", evse_id)
         found = await self._find("transaction", query, sort=["-start_timestamp"], limit=1)
         return found[0] if found else None
 
-    async def by_station(self, station_id: str, *, limit: int | None = 100, skip: int = 0) -> list[Transaction]:
+    async def by_station(
+        self, station_id: str, *, limit: int | None = 100, skip: int = 0
+    ) -> list[Transaction]:
         """Return the transactions of a station, newest first."""
         query = _of_station(station_id)
-        return await self._find("transaction", query, sort=["-start_timestamp", "-_id"], limit=limit, skip=skip)
+        return await self._find(
+            "transaction", query, sort=["-start_timestamp", "-_id"], limit=limit, skip=skip
+        )
 
     async def by_id_tag(self, id_tag: str, *, limit: int | None = 100, skip: int = 0) -> list[Transaction]:
         """Return the transactions that an id tag started, newest first."""
         query = {"id_tag": _text("id_tag", id_tag)}
-        return await self._find("transaction", query, sort=["-start_timestamp", "-_id"], limit=limit, skip=skip)
+        return await self._find(
+            "transaction", query, sort=["-start_timestamp", "-_id"], limit=limit, skip=skip
+        )
 
     async def by_date_range(
         self,
@@ -367,7 +379,9 @@ class Transactions(_Repository):
     ) -> list[Transaction]:
         """Return the transactions that started at or after ``start`` and before ``end``, newest first."""
         query = {**_of_station(station_id), **_range("start_timestamp", start, end)}
-        return await self._find("transaction", query, sort=["-start_timestamp", "-_id"], limit=limit, skip=skip)
+        return await self._find(
+            "transaction", query, sort=["-start_timestamp", "-_id"], limit=limit, skip=skip
+        )
 
     async def stats(self, station_id: str | None = None) -> TransactionStats:
         """Return the figures of a station, or of all."""
@@ -428,7 +442,9 @@ class Transactions(_Repository):
         _text("station_id", station_id)
         if operation != "rename":
             _check_fields(fields)
-        clean = {name: _utc(value) if isinstance(value, datetime) else value for name, value in fields.items()}
+        clean = {
+            name: _utc(value) if isinstance(value, datetime) else value for name, value in fields.items()
+        }
         await self._reading.edit(TransactionEdit(operation, station_id, transaction_id, clean, at or _now()))
 
 
@@ -441,7 +457,9 @@ class Stations(_Repository):
         Raises:
             NotFoundError: it was never recorded nor configured.
         """
-        found: list[Station] = await self._find("station", {"_id": _text("station_id", station_id)}, sort=[], limit=1)
+        found: list[Station] = await self._find(
+            "station", {"_id": _text("station_id", station_id)}, sort=[], limit=1
+        )
         if not found:
             raise NotFoundError(f"there is no station {station_id!r}")
         return found[0]
@@ -459,7 +477,9 @@ class Stations(_Repository):
         """Return the stations that a person gave this tag."""
         return await self._by({"tags": _text("tag", tag)}, limit, skip)
 
-    async def by_version(self, protocol_version: str, *, limit: int | None = None, skip: int = 0) -> list[Station]:
+    async def by_version(
+        self, protocol_version: str, *, limit: int | None = None, skip: int = 0
+    ) -> list[Station]:
         """Return the stations that speak this version; "ocpp1.6" and "1.6" are the same."""
         _text("protocol_version", protocol_version)
         return await self._by({"protocol_version": {"$eq": normalise_version(protocol_version)}}, limit, skip)
@@ -495,17 +515,30 @@ class Stations(_Repository):
         for label, flag in (("enabled", enabled), ("auto_start", auto_start)):
             if flag is not None and not isinstance(flag, bool):
                 raise ArgumentError(f"{label} takes True or False, not {flag!r}")
-        given = {"name": name, "tags": None if tags is None else list(tags), "enabled": enabled, "auto_start": auto_start}
+        given = {
+            "name": name,
+            "tags": None if tags is None else list(tags),
+            "enabled": enabled,
+            "auto_start": auto_start,
+        }
         values = {label: value for label, value in given.items() if value is not None}
         now = _now()
-        fresh = {**EMPTY_STATION, "station_id": station_id, "created_at": now, "revision": "configured", "schema_version": 1}
+        fresh = {
+            **EMPTY_STATION,
+            "station_id": station_id,
+            "created_at": now,
+            "revision": "configured",
+            "schema_version": 1,
+        }
         update = {
             "$set": {**values, "updated_at": now},
             "$setOnInsert": {label: value for label, value in fresh.items() if label not in values},
         }
         document = (await self._reading.documents()).station
         with translated("configuring a station"):
-            await document.get_motor_collection().update_one({"_id": {"$eq": station_id}}, update, upsert=True)
+            await document.get_motor_collection().update_one(
+                {"_id": {"$eq": station_id}}, update, upsert=True
+            )
         return await self.get(station_id)
 
     async def _by(self, query: Query, limit: int | None, skip: int) -> list[Station]:
@@ -589,7 +622,12 @@ class MeterValues(_Repository):
         return await self._find("meter_value", query, sort=["+timestamp", "+_id"], limit=limit, skip=skip)
 
     async def by_transaction(
-        self, transaction: Transaction, *, measurand: str | None = None, limit: int | None = None, skip: int = 0
+        self,
+        transaction: Transaction,
+        *,
+        measurand: str | None = None,
+        limit: int | None = None,
+        skip: int = 0,
     ) -> list[MeterValue]:
         """Return all values that count for a transaction, oldest first, also where the message named none."""
         if not isinstance(transaction, Transaction):
@@ -681,7 +719,9 @@ def _range(field: str, start: datetime | None, end: datetime | None) -> Query:
 
 
 def _check_page(limit: int | None, skip: int) -> None:
-    if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or not 1 <= limit <= HIGHEST_LIMIT):
+    if limit is not None and (
+        isinstance(limit, bool) or not isinstance(limit, int) or not 1 <= limit <= HIGHEST_LIMIT
+    ):
         raise ArgumentError(f"limit takes a number from 1 to {HIGHEST_LIMIT}, or None for all, not {limit!r}")
     if isinstance(skip, bool) or not isinstance(skip, int) or skip < 0:
         raise ArgumentError(f"skip takes a number from 0, not {skip!r}")
@@ -691,7 +731,9 @@ def _check_fields(fields: Mapping[str, Any]) -> None:
     for name, value in fields.items():
         kinds = EDITABLE.get(name)
         if kinds is None:
-            raise ArgumentError(f"a transaction has no field {name!r} to set; there are {', '.join(EDITABLE)}")
+            raise ArgumentError(
+                f"a transaction has no field {name!r} to set; there are {', '.join(EDITABLE)}"
+            )
         if isinstance(value, bool) or not isinstance(value, kinds):
             takes = " or ".join(kind.__name__ for kind in kinds)
             raise ArgumentError(f"{name} takes {takes}, not {type(value).__name__}")

@@ -343,7 +343,9 @@ class Sink:
             self._wake.wait(max(0.0, self._next_sync - time.monotonic()))
         self._wake.clear()
         with self._lock:
-            soon = len(self._buffer) >= self._settings.batch_size or self._hurry or self._closing_at is not None
+            soon = (
+                len(self._buffer) >= self._settings.batch_size or self._hurry or self._closing_at is not None
+            )
             empty = not self._buffer
         if not soon and not empty:
             self._wake.wait(self._settings.flush_interval)
@@ -492,7 +494,9 @@ class Sink:
             waiters, self._waiters = self._waiters, []
         if frames:
             self._listener.lost(frames, reason)
-            logger.warning("ocpp-mongo-plugin ended with %d frame(s) not stored: MongoDB was not reachable", len(frames))
+            logger.warning(
+                "ocpp-mongo-plugin ended with %d frame(s) not stored: MongoDB was not reachable", len(frames)
+            )
         for waiter in waiters:
             waiter.done()
 

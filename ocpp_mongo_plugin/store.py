@@ -225,7 +225,12 @@ class Store:
         return refused
 
     def _bisect(
-        self, key: str, documents: Sequence[Document], now: datetime, pause: Callable[[], None], error: PyMongoError
+        self,
+        key: str,
+        documents: Sequence[Document],
+        now: datetime,
+        pause: Callable[[], None],
+        error: PyMongoError,
     ) -> dict[str, str]:
         """Find the one document for which the whole batch was refused."""
         if len(documents) == 1:
@@ -265,12 +270,17 @@ class Store:
                 for query, update in updates:
                     self._collections["messages"].update_one(query, update)
             else:
-                self._collections["messages"].bulk_write([UpdateOne(*update) for update in updates], ordered=False)
+                self._collections["messages"].bulk_write(
+                    [UpdateOne(*update) for update in updates], ordered=False
+                )
 
     def _remove(self, removal: Remove) -> None:
         with pymongo.timeout(self._settings.operation_timeout):
             if removal.successor is not None:
-                query, update = {"transaction_ref": removal.key}, {"$set": {"transaction_ref": removal.successor}}
+                query, update = (
+                    {"transaction_ref": removal.key},
+                    {"$set": {"transaction_ref": removal.successor}},
+                )
                 self._collections["meter_values"].update_many(query, update)
             self._collections["transactions"].delete_one({"_id": ObjectId(removal.key)})
 
@@ -285,7 +295,9 @@ class Store:
             for key in ("stations", "sessions", "transactions"):
                 self._revise_collection(key, [r for r in revisions if r.collection == key], ledger, now)
                 pause()
-        logger.warning("documents keep changing under ocpp-mongo-plugin; they are written with the next batch")
+        logger.warning(
+            "documents keep changing under ocpp-mongo-plugin; they are written with the next batch"
+        )
 
     def _revise_collection(self, key: str, revisions: list[Revision], ledger: Ledger, now: datetime) -> None:
         if not revisions:
@@ -310,7 +322,12 @@ class Store:
             identity = {"_id": _stored_key(key, revision.key)}
             if "revision" not in revision.document:
                 revision.document.setdefault("created_at", now)
-                whole = {**revision.document, **fresh, "schema_version": transcription.SCHEMA_VERSION, **identity}
+                whole = {
+                    **revision.document,
+                    **fresh,
+                    "schema_version": transcription.SCHEMA_VERSION,
+                    **identity,
+                }
                 operations.append((None, transcription.storable(whole)))
             else:
                 fields = {name: revision.document.get(name) for name in revision.fields}
@@ -320,7 +337,8 @@ class Store:
         if self._is_mock:
             return all([_one_by_one(collection, query, values) for query, values in operations])
         writes = [
-            InsertOne(values) if query is None else UpdateOne(query, {"$set": values}) for query, values in operations
+            InsertOne(values) if query is None else UpdateOne(query, {"$set": values})
+            for query, values in operations
         ]
         try:
             result = collection.bulk_write(writes, ordered=False)
@@ -356,7 +374,9 @@ class Store:
         """Close what processes that died left open; return how many sessions."""
         with pymongo.timeout(self._settings.operation_timeout):
             sessions = self._orphans("sessions", {"status": "open"}, now)
-            stations = self._orphans("stations", {"connection_status": {"$in": ["connecting", "connected"]}}, now)
+            stations = self._orphans(
+                "stations", {"connection_status": {"$in": ["connecting", "connected"]}}, now
+            )
             for document in sessions:
                 end = document.get("last_message_at") or document.get("lease_expires_at") or now
                 values = {"status": "closed", "closed_at": end, "error": _DIED}
@@ -414,7 +434,9 @@ def _from_store(document: Document) -> Document:
 
 def _aware(value: Any) -> Any:
     # The mock hands out times without a zone.
-    return value.replace(tzinfo=timezone.utc) if isinstance(value, datetime) and value.tzinfo is None else value
+    return (
+        value.replace(tzinfo=timezone.utc) if isinstance(value, datetime) and value.tzinfo is None else value
+    )
 
 
 def _amend_here(amends: Iterable[Amend], messages: dict[str, Document]) -> list[Amend]:
@@ -464,7 +486,11 @@ def _dead_letter(document: Document, reason: str, now: datetime) -> Document:
 
 
 def _dead_value(document: Document, reason: str, now: datetime) -> Document:
-    kept = {"kind": "meter_value", "message_ref": document.get("message_ref"), "raw": repr(document)[:100_000]}
+    kept = {
+        "kind": "meter_value",
+        "message_ref": document.get("message_ref"),
+        "raw": repr(document)[:100_000],
+    }
     metadata = document.get("metadata") or {}
     station = {"station_id": metadata.get("station_id"), "session_id": document.get("session_id")}
     return {"_id": ObjectId(document["_id"]), **kept, **station, "reason": reason, "at": now}

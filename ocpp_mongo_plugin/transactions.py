@@ -22,7 +22,14 @@ _FIRST_WINS = {
     "begin": ("meter_start", "reservation_id"),
     "place": ("connector_id", "evse_id"),
     "token": ("id_tag", "id_token_type"),
-    "stop": ("stop_timestamp", "stop_timestamp_text", "stop_received_at", "meter_stop", "reason", "stop_id_tag"),
+    "stop": (
+        "stop_timestamp",
+        "stop_timestamp_text",
+        "stop_received_at",
+        "meter_stop",
+        "reason",
+        "stop_id_tag",
+    ),
     "register": ("meter_first",),
 }
 _LAST_WINS = {
@@ -79,7 +86,9 @@ def everything_of(document: Document) -> tuple[Part, ...]:
     clocks: dict[str, str] = document.get("clocks") or {}
     first = [Earliest(g, clocks[g], _values(document, f)) for g, f in _FIRST_WINS.items() if g in clocks]
     last = [
-        Latest(g, clocks[g], _values(document, f)) for g, f in _LAST_WINS.items() if g in clocks and g != "identity"
+        Latest(g, clocks[g], _values(document, f))
+        for g, f in _LAST_WINS.items()
+        if g in clocks and g != "identity"
     ]
     sets = [Union(name, [m for m in document.get(name) or [] if m != _NOT_SEEN]) for name in _SETS]
     rest = Known({name: document.get(name) for name in ("station_id", "protocol_version", "remote_start_id")})

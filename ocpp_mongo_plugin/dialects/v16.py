@@ -1,230 +1,252 @@
-"""OCPP 1.6 edition 2, with the security extensions: what its messages mean.
+"""What OCPP 1.6 messages mean, and those of its security extension (edition 2; Security Whitepaper edition 3).
 
-The tables at the end are the rules: action to reader, and who sends what.
+Hides the field names of 1.6 and what stations make of them. Promises facts for every action that changes a
+transaction, a meter value, a connector or a station; the tables at the end are the rules. Pure.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, TypeAlias
 
-from ocpp_mongo_plugin.facts import (
-    AvailabilityChanged,
-    BootAnswered,
-    Booted,
-    Fact,
-    HeartbeatSeen,
-    Metered,
-    Moment,
-    ReservationChanged,
-    Sample,
-    StationNoted,
-    StatusReported,
-    TransactionAuthorized,
-    TransactionIdentified,
-    TransactionRefused,
-    TransactionStarted,
-    TransactionStopped,
-)
-from ocpp_mongo_plugin.fields import (
-    decimal,
-    integer,
-    mapping,
-    moment,
-    number,
-    sequence,
-    small_integer,
-    text,
-    written,
-)
-from ocpp_mongo_plugin.units import normalise
+from ocpp_mongo_plugin import facts
+from ocpp_mongo_plugin.fields import identifier, integer, mapping, moment, number, objects, shown, text
+from ocpp_mongo_plugin.frames import Message
+from ocpp_mongo_plugin.units import ENERGY_REGISTER, normalise
 
-ENERGY = "Energy.Active.Import.Register"
+Json: TypeAlias = Mapping[str, Any]
+Facts: TypeAlias = tuple[facts.Fact, ...]
+
+_NO_TIME = facts.Moment()
 
 
-def _boot(payload: Any) -> Iterator[Fact]:
-    yield Booted(
-        vendor=text(payload, "chargePointVendor"),
-        model=text(payload, "chargePointModel"),
-        serial_number=text(payload, "chargePointSerialNumber"),
-        box_serial_number=text(payload, "chargeBoxSerialNumber"),
-        firmware_version=text(payload, "firmwareVersion"),
-        iccid=text(payload, "iccid"),
-        imsi=text(payload, "imsi"),
-        meter_type=text(payload, "meterType"),
-        meter_serial_number=text(payload, "meterSerialNumber"),
+def _booted(call: Json) -> Facts:
+    return (
+        facts.Booted(
+            vendor=text(call.get("chargePointVendor")),
+            model=text(call.get("chargePointModel")),
+            serial_number=text(call.get("chargePointSerialNumber")),
+            box_serial_number=text(call.get("chargeBoxSerialNumber")),
+            firmware_version=text(call.get("firmwareVersion")),
+            iccid=text(call.get("iccid")),
+            imsi=text(call.get("imsi")),
+            meter_type=text(call.get("meterType")),
+            meter_serial_number=text(call.get("meterSerialNumber")),
+        ),
     )
 
 
-def _boot_answer(_call: Any, payload: Any) -> Iterator[Fact]:
-    yield BootAnswered(text(payload, "status"), small_integer(payload, "interval"))
+def _boot_answered(_call: Json, answer: Json) -> Facts:
+    return (facts.BootAnswered(text(answer.get("status")), integer(answer.get("interval"))),)
 
 
-def _heartbeat(_payload: Any) -> Iterator[Fact]:
-    yield HeartbeatSeen()
+def _heartbeat(_call: Json) -> Facts:
+    return (facts.HeartbeatSeen(),)
 
 
-def _status(payload: Any) -> Iterator[Fact]:
-    yield StatusReported(
-        connector_id=small_integer(payload, "connectorId"),
-        status=text(payload, "status"),
-        at=moment(payload, "timestamp"),
-        error_code=text(payload, "errorCode"),
-        info=text(payload, "info"),
-        vendor_id=text(payload, "vendorId"),
-        vendor_error_code=text(payload, "vendorErrorCode"),
+def _status(call: Json) -> Facts:
+    """Connector 0 stays 0: the station's main controller (section 6.47)."""
+    return (
+        facts.StatusReported(
+            connector_id=integer(call.get("connectorId")),
+            status=text(call.get("status")),
+            at=moment(call.get("timestamp")),
+            error_code=text(call.get("errorCode")),
+            info=text(call.get("info")),
+            vendor_id=text(call.get("vendorId")),
+            vendor_error_code=text(call.get("vendorErrorCode")),
+        ),
     )
 
 
-def _start(payload: Any) -> Iterator[Fact]:
-    yield _started(payload)
-
-
-def _started(payload: Any) -> TransactionStarted:
-    return TransactionStarted(
-        connector_id=small_integer(payload, "connectorId"),
-        id_tag=text(payload, "idTag"),
-        meter_start=number(payload, "meterStart"),
-        at=moment(payload, "timestamp"),
-        reservation_id=small_integer(payload, "reservationId"),
+def _start(call: Json) -> facts.TransactionStarted:
+    return facts.TransactionStarted(
+        connector_id=integer(call.get("connectorId")),
+        id_tag=text(call.get("idTag")),
+        meter_start=number(call.get("meterStart")),
+        at=moment(call.get("timestamp")),
+        reservation_id=integer(call.get("reservationId")),
     )
 
 
-def _start_answer(call: Any, payload: Any) -> Iterator[Fact]:
-    tag = mapping(payload, "idTagInfo")
-    yield TransactionIdentified(
-        started=_started(call),
-        transaction_id=integer(payload, "transactionId"),
-        authorization_status=text(tag, "status"),
-        parent_id_tag=text(tag, "parentIdTag"),
+def _started(call: Json) -> Facts:
+    """A start that names a reservation ends it (section 4.8)."""
+    start = _start(call)
+    if start.reservation_id is None:
+        return (start,)
+    return (
+        start,
+        facts.ReservationChanged(start.reservation_id, active=False, connector_id=start.connector_id),
     )
 
 
-def _start_refused(call: Any, code: str) -> Iterator[Fact]:
-    yield TransactionRefused(_started(call), code)
-
-
-def _stop(payload: Any) -> Iterator[Fact]:
-    yield TransactionStopped(
-        transaction_id=integer(payload, "transactionId"),
-        meter_stop=number(payload, "meterStop"),
-        at=moment(payload, "timestamp"),
-        reason=text(payload, "reason"),
-        id_tag=text(payload, "idTag"),
-        samples=tuple(_samples(payload, "transactionData")),
+def _identified(call: Json, answer: Json) -> Facts:
+    tag = mapping(answer.get("idTagInfo"))
+    return (
+        facts.TransactionIdentified(
+            started=_start(call),
+            transaction_id=identifier(answer.get("transactionId")),
+            authorization_status=text(tag.get("status")),
+            parent_id_tag=text(tag.get("parentIdTag")),
+        ),
     )
 
 
-def _stop_answer(call: Any, payload: Any) -> Iterator[Fact]:
-    transaction_id, tag = integer(call, "transactionId"), mapping(payload, "idTagInfo")
-    if transaction_id is not None and text(tag, "status") is not None:
-        yield TransactionAuthorized(transaction_id, text(tag, "status"), text(tag, "parentIdTag"))
+def _refused(call: Json, error: Message) -> Facts:
+    return (facts.TransactionRefused(_start(call), error.error_code or "CallError"),)
 
 
-def _meter_values(payload: Any) -> Iterator[Fact]:
-    yield Metered(
-        samples=tuple(_samples(payload, "meterValue")),
-        connector_id=small_integer(payload, "connectorId"),
-        transaction_id=integer(payload, "transactionId"),
+def _stopped(call: Json) -> Facts:
+    return (
+        facts.TransactionStopped(
+            transaction_id=identifier(call.get("transactionId")),
+            meter_stop=number(call.get("meterStop")),
+            at=moment(call.get("timestamp")),
+            reason=text(call.get("reason")),
+            id_tag=text(call.get("idTag")),
+            samples=_samples(call.get("transactionData")),
+        ),
     )
 
 
-def _samples(payload: Any, name: str) -> Iterator[Sample]:
-    for meter_value in sequence(payload, name):
-        at = moment(meter_value, "timestamp")
-        for sampled in sequence(meter_value, "sampledValue"):
-            if isinstance(sampled, dict):
-                yield _sample(sampled, at)
+def _stop_answered(call: Json, answer: Json) -> Facts:
+    transaction_id = identifier(call.get("transactionId"))
+    tag = mapping(answer.get("idTagInfo"))
+    status, parent = text(tag.get("status")), text(tag.get("parentIdTag"))
+    if transaction_id is None or (status is None and parent is None):
+        return ()
+    return (facts.TransactionAuthorized(transaction_id, status, parent),)
 
 
-def _sample(sampled: Any, at: Moment) -> Sample:
-    raw = sampled.get("value")
-    measurand = text(sampled, "measurand") or ENERGY
-    signed = text(sampled, "format") == "SignedData"
-    value, unit = normalise(None if signed else decimal(raw), text(sampled, "unit"), measurand)
-    return Sample(
+def _metered(call: Json) -> Facts:
+    return (
+        facts.Metered(
+            samples=_samples(call.get("meterValue")),
+            connector_id=integer(call.get("connectorId")),
+            transaction_id=identifier(call.get("transactionId")),
+        ),
+    )
+
+
+def _samples(meter_values: Any) -> tuple[facts.Sample, ...]:
+    return tuple(
+        _sample(sampled, moment(meter_value.get("timestamp")))
+        for meter_value in objects(meter_values)
+        for sampled in objects(meter_value.get("sampledValue"))
+    )
+
+
+def _sample(sampled: Json, at: facts.Moment) -> facts.Sample:
+    """Read one SampledValue (section 7.43)."""
+    measurand = text(sampled.get("measurand")) or ENERGY_REGISTER
+    original_unit, form = text(sampled.get("unit")), text(sampled.get("format"))
+    written = sampled.get("value")
+    value, unit = normalise(None if form == "SignedData" else written, original_unit, measurand=measurand)
+    return facts.Sample(
         measurand=measurand,
         value=value,
         unit=unit,
         at=at,
-        original_value=raw if isinstance(raw, str) else written(raw),
-        original_unit=text(sampled, "unit"),
-        phase=text(sampled, "phase"),
-        context=text(sampled, "context"),
-        format=text(sampled, "format"),
-        location=text(sampled, "location"),
+        original_value=shown(written) if "value" in sampled else "",
+        original_unit=original_unit,
+        phase=text(sampled.get("phase")),
+        context=text(sampled.get("context")),
+        format=form,
+        location=text(sampled.get("location")),
     )
 
 
-def _firmware(payload: Any) -> Iterator[Fact]:
-    status = text(payload, "status")
-    if status is not None:
-        yield StationNoted("firmware_status", status, Moment())
+def _noted(field: Literal["firmware_status", "diagnostics_status", "log_status"]) -> Callable[[Json], Facts]:
+    def noted(call: Json) -> Facts:
+        status = text(call.get("status"))
+        return () if status is None else (facts.StationNoted(field, status, _NO_TIME),)
+
+    return noted
 
 
-def _diagnostics(payload: Any) -> Iterator[Fact]:
-    status = text(payload, "status")
-    if status is not None:
-        yield StationNoted("diagnostics_status", status, Moment())
+def _security_event(call: Json) -> Facts:
+    kind = text(call.get("type"))
+    return (
+        ()
+        if kind is None
+        else (facts.StationNoted("last_security_event", kind, moment(call.get("timestamp"))),)
+    )
 
 
-def _log(payload: Any) -> Iterator[Fact]:
-    status = text(payload, "status")
-    if status is not None:
-        yield StationNoted("log_status", status, Moment())
+def _availability(call: Json, answer: Json) -> Facts:
+    """Scheduled means not yet: what comes of it is told by StatusNotification (section 5.2)."""
+    kind = call.get("type")
+    if answer.get("status") != "Accepted" or kind not in ("Operative", "Inoperative"):
+        return ()
+    return (facts.AvailabilityChanged(kind, connector_id=integer(call.get("connectorId")) or None),)
 
 
-def _security_event(payload: Any) -> Iterator[Fact]:
-    kind = text(payload, "type")
-    if kind is not None:
-        yield StationNoted("last_security_event", kind, moment(payload, "timestamp"))
+def _reserved(call: Json, answer: Json) -> Facts:
+    reservation = integer(call.get("reservationId"))
+    if answer.get("status") != "Accepted" or reservation is None:
+        return ()
+    return (
+        facts.ReservationChanged(reservation, active=True, connector_id=integer(call.get("connectorId"))),
+    )
 
 
-def _availability_answer(call: Any, payload: Any) -> Iterator[Fact]:
-    availability = text(call, "type")
-    if text(payload, "status") == "Accepted" and availability is not None:
-        yield AvailabilityChanged(availability, connector_id=small_integer(call, "connectorId"))
+def _reservation_cancelled(call: Json, answer: Json) -> Facts:
+    """The call names no connector (section 6.11): the reservation is known by its id alone."""
+    reservation = integer(call.get("reservationId"))
+    if answer.get("status") != "Accepted" or reservation is None:
+        return ()
+    return (facts.ReservationChanged(reservation, active=False),)
 
 
-def _reserve_answer(call: Any, payload: Any) -> Iterator[Fact]:
-    reservation = small_integer(call, "reservationId")
-    if text(payload, "status") == "Accepted" and reservation is not None:
-        yield ReservationChanged(reservation, active=True, connector_id=small_integer(call, "connectorId"))
-
-
-def _cancel_answer(call: Any, payload: Any) -> Iterator[Fact]:
-    reservation = small_integer(call, "reservationId")
-    if text(payload, "status") == "Accepted" and reservation is not None:
-        yield ReservationChanged(reservation, active=False)
-
-
-CALLS = {
-    "BootNotification": _boot,
+CALLS: dict[str, Callable[[Json], Facts]] = {
+    "BootNotification": _booted,
+    "DiagnosticsStatusNotification": _noted("diagnostics_status"),
+    "FirmwareStatusNotification": _noted("firmware_status"),
     "Heartbeat": _heartbeat,
-    "StatusNotification": _status,
-    "StartTransaction": _start,
-    "StopTransaction": _stop,
-    "MeterValues": _meter_values,
-    "FirmwareStatusNotification": _firmware,
-    "SignedFirmwareStatusNotification": _firmware,
-    "DiagnosticsStatusNotification": _diagnostics,
-    "LogStatusNotification": _log,
+    "LogStatusNotification": _noted("log_status"),
+    "MeterValues": _metered,
     "SecurityEventNotification": _security_event,
+    "SignedFirmwareStatusNotification": _noted("firmware_status"),
+    "StartTransaction": _started,
+    "StatusNotification": _status,
+    "StopTransaction": _stopped,
 }
-ANSWERS = {
-    "BootNotification": _boot_answer,
-    "StartTransaction": _start_answer,
-    "StopTransaction": _stop_answer,
-    "ChangeAvailability": _availability_answer,
-    "ReserveNow": _reserve_answer,
-    "CancelReservation": _cancel_answer,
+"""What a call means, by action."""
+
+ANSWERS: dict[str, Callable[[Json, Json], Facts]] = {
+    "BootNotification": _boot_answered,
+    "CancelReservation": _reservation_cancelled,
+    "ChangeAvailability": _availability,
+    "ReserveNow": _reserved,
+    "StartTransaction": _identified,
+    "StopTransaction": _stop_answered,
 }
-REFUSALS = {"StartTransaction": _start_refused}
+"""What a CallResult means, by the action of its call."""
 
-ONLY = frozenset({"StartTransaction", "StopTransaction", "RemoteStartTransaction", "RemoteStopTransaction"})
-"""What tells this version from later ones where nobody said which it is."""
+REFUSALS: dict[str, Callable[[Json, Message], Facts]] = {
+    "StartTransaction": _refused,
+}
+"""What a CallError means, by the action of its call."""
 
-FROM_STATION = frozenset(CALLS) | {"Authorize", "SignCertificate", "DataTransfer"}
+FROM_STATION = frozenset(
+    {
+        "Authorize",
+        "BootNotification",
+        "DiagnosticsStatusNotification",
+        "FirmwareStatusNotification",
+        "Heartbeat",
+        "LogStatusNotification",
+        "MeterValues",
+        "SecurityEventNotification",
+        "SignCertificate",
+        "SignedFirmwareStatusNotification",
+        "StartTransaction",
+        "StatusNotification",
+        "StopTransaction",
+    }
+)
+"""The calls that a station sends (section 4; Security Whitepaper, section 5)."""
+
 FROM_CSMS = frozenset(
     {
         "CancelReservation",
@@ -233,7 +255,6 @@ FROM_CSMS = frozenset(
         "ChangeConfiguration",
         "ClearCache",
         "ClearChargingProfile",
-        "DataTransfer",
         "DeleteCertificate",
         "ExtendedTriggerMessage",
         "GetCompositeSchedule",
@@ -255,3 +276,4 @@ FROM_CSMS = frozenset(
         "UpdateFirmware",
     }
 )
+"""The calls that a CSMS sends (section 5; Security Whitepaper, section 5)."""

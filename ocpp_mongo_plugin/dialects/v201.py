@@ -1,256 +1,303 @@
-"""OCPP 2.0.1: what its messages mean.
+"""What OCPP 2.0.1 messages mean (OCPP 2.0.1 edition 3, part 2).
 
-The tables at the end are the rules: action to reader, and who sends what.
+Hides the field names of 2.0.1, and that a connector's state comes by two ways. Promises facts for every action
+that changes a transaction, a meter value, a connector or a station; the tables at the end are the rules. Pure.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any, Literal
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, NamedTuple, TypeAlias
 
-from ocpp_mongo_plugin.dialects.v16 import ENERGY
-from ocpp_mongo_plugin.facts import (
-    AvailabilityChanged,
-    BootAnswered,
-    Booted,
-    Fact,
-    HeartbeatSeen,
-    Metered,
-    Moment,
-    ReservationChanged,
-    Sample,
-    StationNoted,
-    StatusReported,
-    TransactionAuthorized,
-    TransactionEvent,
-)
-from ocpp_mongo_plugin.fields import (
-    boolean,
-    decimal,
-    mapping,
-    moment,
-    number,
-    sequence,
-    small_integer,
-    text,
-    written,
-)
-from ocpp_mongo_plugin.units import normalise
+from ocpp_mongo_plugin import facts
+from ocpp_mongo_plugin.fields import boolean, integer, mapping, moment, number, objects, shown, text
+from ocpp_mongo_plugin.frames import Message
+from ocpp_mongo_plugin.units import ENERGY_REGISTER, normalise
 
-_MOST_MULTIPLIER = 30
-_EVENTS: dict[str | None, Literal["Started", "Updated", "Ended"]] = {
-    "Started": "Started",
-    "Updated": "Updated",
-    "Ended": "Ended",
+Json: TypeAlias = Mapping[str, Any]
+Facts: TypeAlias = tuple[facts.Fact, ...]
+
+_NO_TIME = facts.Moment()
+
+
+class _Place(NamedTuple):
+    """An EVSEType."""
+
+    evse_id: int | None
+    connector_id: int | None
+
+
+def _place(evse: Any) -> _Place:
+    evse = mapping(evse)
+    return _Place(integer(evse.get("id")), integer(evse.get("connectorId")))
+
+
+def _booted(call: Json) -> Facts:
+    station = mapping(call.get("chargingStation"))
+    modem = mapping(station.get("modem"))
+    return (
+        facts.Booted(
+            vendor=text(station.get("vendorName")),
+            model=text(station.get("model")),
+            serial_number=text(station.get("serialNumber")),
+            firmware_version=text(station.get("firmwareVersion")),
+            iccid=text(modem.get("iccid")),
+            imsi=text(modem.get("imsi")),
+            boot_reason=text(call.get("reason")),
+        ),
+    )
+
+
+def _boot_answered(_call: Json, answer: Json) -> Facts:
+    return (facts.BootAnswered(text(answer.get("status")), integer(answer.get("interval"))),)
+
+
+def _heartbeat(_call: Json) -> Facts:
+    return (facts.HeartbeatSeen(),)
+
+
+def _status(call: Json) -> Facts:
+    return (
+        facts.StatusReported(
+            connector_id=integer(call.get("connectorId")),
+            status=text(call.get("connectorStatus")),
+            at=moment(call.get("timestamp")),
+            evse_id=integer(call.get("evseId")),
+        ),
+    )
+
+
+def _events(call: Json) -> Facts:
+    """Read AvailabilityState, which may be reported instead of StatusNotification (G01.FR.01, N07)."""
+    return tuple(fact for event in objects(call.get("eventData")) if (fact := _availability_state(event)))
+
+
+def _availability_state(event: Json) -> facts.StatusReported | None:
+    component, variable = mapping(event.get("component")), mapping(event.get("variable"))
+    # Names of components and variables are not case-sensitive (part 1, section 4.1).
+    part, status = (text(component.get("name")) or "").lower(), text(event.get("actualValue"))
+    if (text(variable.get("name")) or "").lower() != "availabilitystate" or status is None:
+        return None
+    place = _place(component.get("evse"))
+    if part == "chargingstation":
+        place = _Place(None, None)
+    elif part not in ("connector", "evse"):
+        return None
+    return facts.StatusReported(
+        connector_id=place.connector_id,
+        status=status,
+        at=moment(event.get("timestamp")),
+        evse_id=place.evse_id,
+        error_code=text(event.get("techCode")),
+        info=text(event.get("techInfo")),
+    )
+
+
+_EVENTS: dict[str, Literal["Started", "Updated", "Ended"]] = {
+    "started": "Started",
+    "updated": "Updated",
+    "ended": "Ended",
 }
 
 
-def _boot(payload: Any) -> Iterator[Fact]:
-    station = mapping(payload, "chargingStation")
-    modem = mapping(station, "modem")
-    yield Booted(
-        vendor=text(station, "vendorName"),
-        model=text(station, "model"),
-        serial_number=text(station, "serialNumber"),
-        firmware_version=text(station, "firmwareVersion"),
-        iccid=text(modem, "iccid"),
-        imsi=text(modem, "imsi"),
-        boot_reason=text(payload, "reason"),
-    )
+def _transaction_event(call: Json) -> Facts:
+    """Read TransactionEvent (E01 to E15). An event type that is none begins and ends nothing: Updated.
 
-
-def _boot_answer(_call: Any, payload: Any) -> Iterator[Fact]:
-    yield BootAnswered(text(payload, "status"), small_integer(payload, "interval"))
-
-
-def _heartbeat(_payload: Any) -> Iterator[Fact]:
-    yield HeartbeatSeen()
-
-
-def _status(payload: Any) -> Iterator[Fact]:
-    yield StatusReported(
-        connector_id=small_integer(payload, "connectorId"),
-        status=text(payload, "connectorStatus"),
-        at=moment(payload, "timestamp"),
-        evse_id=small_integer(payload, "evseId"),
-    )
-
-
-def _notify_event(payload: Any) -> Iterator[Fact]:
-    """AvailabilityState of a connector, EVSE or the station (part 2, section 3.1 and use case N07)."""
-    for event in sequence(payload, "eventData"):
-        component = mapping(event, "component")
-        if text(mapping(event, "variable"), "name") != "AvailabilityState":
-            continue
-        evse = mapping(component, "evse")
-        named = text(component, "name")
-        yield StatusReported(
-            connector_id=small_integer(evse, "connectorId") if named == "Connector" else None,
-            status=text(event, "actualValue"),
-            at=moment(event, "timestamp"),
-            evse_id=small_integer(evse, "id") if named in ("Connector", "EVSE") else None,
-        )
-
-
-def _transaction_event(payload: Any) -> Iterator[Fact]:
-    info, evse, token = (mapping(payload, name) for name in ("transactionInfo", "evse", "idToken"))
-    event, transaction_id = _EVENTS.get(text(payload, "eventType")), text(info, "transactionId")
-    if event is None or transaction_id is None:
-        return
-    yield TransactionEvent(
-        event=event,
+    A reservation that it names ends with it (TransactionEventRequest, reservationId).
+    """
+    info, token = mapping(call.get("transactionInfo")), mapping(call.get("idToken"))
+    transaction_id, samples = text(info.get("transactionId")), _samples(call.get("meterValue"))
+    place, reservation = _place(call.get("evse")), integer(call.get("reservationId"))
+    if transaction_id is None:
+        return (facts.Metered(samples, place.connector_id, place.evse_id),) if samples else ()
+    event = facts.TransactionEvent(
+        event=_EVENTS.get((text(call.get("eventType")) or "").lower(), "Updated"),
         transaction_id=transaction_id,
-        seq_no=small_integer(payload, "seqNo"),
-        at=moment(payload, "timestamp"),
-        trigger_reason=text(payload, "triggerReason"),
-        offline=boolean(payload, "offline"),
-        evse_id=small_integer(evse, "id"),
-        connector_id=small_integer(evse, "connectorId"),
-        id_token=text(token, "idToken"),
-        id_token_type=text(token, "type"),
-        charging_state=text(info, "chargingState"),
-        stopped_reason=text(info, "stoppedReason"),
-        remote_start_id=small_integer(info, "remoteStartId"),
-        reservation_id=small_integer(payload, "reservationId"),
-        samples=tuple(_samples(payload)),
+        seq_no=integer(call.get("seqNo")),
+        at=moment(call.get("timestamp")),
+        trigger_reason=text(call.get("triggerReason")),
+        offline=boolean(call.get("offline")),
+        evse_id=place.evse_id,
+        connector_id=place.connector_id,
+        id_token=text(token.get("idToken")),
+        id_token_type=text(token.get("type")),
+        charging_state=text(info.get("chargingState")),
+        stopped_reason=text(info.get("stoppedReason")),
+        remote_start_id=integer(info.get("remoteStartId")),
+        reservation_id=reservation,
+        samples=samples,
+    )
+    if reservation is None:
+        return (event,)
+    ended = facts.ReservationChanged(
+        reservation, active=False, connector_id=place.connector_id, evse_id=place.evse_id
+    )
+    return (event, ended)
+
+
+def _event_answered(call: Json, answer: Json) -> Facts:
+    token = mapping(answer.get("idTokenInfo"))
+    group = mapping(token.get("groupIdToken"))
+    return authorized(
+        mapping(call.get("transactionInfo")).get("transactionId"),
+        status=text(token.get("status")),
+        parent=text(group.get("idToken")),
+        cost=answer.get("totalCost"),
     )
 
 
-def _transaction_event_answer(call: Any, payload: Any) -> Iterator[Fact]:
-    transaction_id = text(mapping(call, "transactionInfo"), "transactionId")
-    token = mapping(payload, "idTokenInfo")
-    cost = number(payload, "totalCost")
-    if transaction_id is None or (not token and cost is None):
-        return
-    group = text(mapping(token, "groupIdToken"), "idToken")
-    yield TransactionAuthorized(transaction_id, text(token, "status"), group, cost)
+def _cost_updated(call: Json, _answer: Json) -> Facts:
+    """The cost counts once the station has taken it (I02)."""
+    return authorized(call.get("transactionId"), cost=call.get("totalCost"))
 
 
-def _cost_answer(call: Any, _payload: Any) -> Iterator[Fact]:
-    transaction_id, cost = text(call, "transactionId"), number(call, "totalCost")
-    if transaction_id is not None and cost is not None:
-        yield TransactionAuthorized(transaction_id, total_cost=cost)
+def authorized(
+    transaction_id: Any, *, status: str | None = None, parent: str | None = None, cost: Any = None
+) -> Facts:
+    """Return what is said of a transaction's authorization and cost, if anything is."""
+    identity, total = text(transaction_id), number(cost)
+    if identity is None or (status is None and parent is None and total is None):
+        return ()
+    return (facts.TransactionAuthorized(identity, status, parent, total),)
 
 
-def _meter_values(payload: Any) -> Iterator[Fact]:
-    yield Metered(samples=tuple(_samples(payload)), evse_id=small_integer(payload, "evseId"))
+def _metered(call: Json) -> Facts:
+    """Read MeterValues: an EVSE's, outside of transactions (J01). EVSE 0 is the main power meter."""
+    return (facts.Metered(_samples(call.get("meterValue")), evse_id=integer(call.get("evseId"))),)
 
 
-def _samples(payload: Any) -> Iterator[Sample]:
-    for meter_value in sequence(payload, "meterValue"):
-        at = moment(meter_value, "timestamp")
-        for sampled in sequence(meter_value, "sampledValue"):
-            if isinstance(sampled, dict):
-                yield _sample(sampled, at)
+def _samples(meter_values: Any) -> tuple[facts.Sample, ...]:
+    return tuple(
+        _sample(sampled, moment(meter_value.get("timestamp")))
+        for meter_value in objects(meter_values)
+        for sampled in objects(meter_value.get("sampledValue"))
+    )
 
 
-def _sample(sampled: Any, at: Moment) -> Sample:
-    raw = sampled.get("value")
-    measure = mapping(sampled, "unitOfMeasure")
-    multiplier = small_integer(measure, "multiplier") or 0
-    if abs(multiplier) > _MOST_MULTIPLIER:
-        multiplier = 0
-    measurand = text(sampled, "measurand") or ENERGY
-    value, unit = normalise(decimal(raw), text(measure, "unit"), measurand, multiplier)
-    return Sample(
+def _sample(sampled: Json, at: facts.Moment) -> facts.Sample:
+    """Read one SampledValueType."""
+    measurand = text(sampled.get("measurand")) or ENERGY_REGISTER
+    measure, written = mapping(sampled.get("unitOfMeasure")), sampled.get("value")
+    original_unit, multiplier = text(measure.get("unit")), integer(measure.get("multiplier")) or 0
+    value, unit = normalise(written, original_unit, multiplier, measurand)
+    return facts.Sample(
         measurand=measurand,
         value=value,
         unit=unit,
         at=at,
-        original_value=raw if isinstance(raw, str) else written(raw),
-        original_unit=text(measure, "unit"),
+        original_value=shown(written) if "value" in sampled else "",
+        original_unit=original_unit,
         multiplier=multiplier,
-        phase=text(sampled, "phase"),
-        context=text(sampled, "context"),
-        location=text(sampled, "location"),
+        phase=text(sampled.get("phase")),
+        context=text(sampled.get("context")),
+        location=text(sampled.get("location")),
         signed=sampled.get("signedMeterValue"),
     )
 
 
-def _firmware(payload: Any) -> Iterator[Fact]:
-    status = text(payload, "status")
-    if status is not None:
-        yield StationNoted("firmware_status", status, Moment())
+def _noted(field: Literal["firmware_status", "log_status"]) -> Callable[[Json], Facts]:
+    def noted(call: Json) -> Facts:
+        status = text(call.get("status"))
+        return () if status is None else (facts.StationNoted(field, status, _NO_TIME),)
+
+    return noted
 
 
-def _log(payload: Any) -> Iterator[Fact]:
-    status = text(payload, "status")
-    if status is not None:
-        yield StationNoted("log_status", status, Moment())
+def _security_event(call: Json) -> Facts:
+    kind = text(call.get("type"))
+    return (
+        ()
+        if kind is None
+        else (facts.StationNoted("last_security_event", kind, moment(call.get("timestamp"))),)
+    )
 
 
-def _security_event(payload: Any) -> Iterator[Fact]:
-    kind = text(payload, "type")
-    if kind is not None:
-        yield StationNoted("last_security_event", kind, moment(payload, "timestamp"))
+def _availability(call: Json, answer: Json) -> Facts:
+    """Without evse it is the whole station's (G03, G04). Scheduled is not yet: a status report will tell."""
+    kind, place = call.get("operationalStatus"), _place(call.get("evse"))
+    if answer.get("status") != "Accepted" or kind not in ("Operative", "Inoperative"):
+        return ()
+    return (facts.AvailabilityChanged(kind, place.connector_id or None, place.evse_id or None),)
 
 
-def _availability_answer(call: Any, payload: Any) -> Iterator[Fact]:
-    availability, evse = text(call, "operationalStatus"), mapping(call, "evse")
-    if text(payload, "status") == "Accepted" and availability is not None:
-        yield AvailabilityChanged(availability, small_integer(evse, "connectorId"), small_integer(evse, "id"))
+def _reserved(call: Json, answer: Json) -> Facts:
+    """Without evseId any EVSE is reserved (H01)."""
+    reservation = integer(call.get("id"))
+    if answer.get("status") != "Accepted" or reservation is None:
+        return ()
+    return (facts.ReservationChanged(reservation, active=True, evse_id=integer(call.get("evseId"))),)
 
 
-def _reserve_answer(call: Any, payload: Any) -> Iterator[Fact]:
-    reservation = small_integer(call, "id")
-    if text(payload, "status") == "Accepted" and reservation is not None:
-        yield ReservationChanged(reservation, active=True, evse_id=small_integer(call, "evseId"))
+def _reservation_cancelled(call: Json, answer: Json) -> Facts:
+    reservation = integer(call.get("reservationId"))
+    if answer.get("status") != "Accepted" or reservation is None:
+        return ()
+    return (facts.ReservationChanged(reservation, active=False),)
 
 
-def _cancel_answer(call: Any, payload: Any) -> Iterator[Fact]:
-    reservation = small_integer(call, "reservationId")
-    if text(payload, "status") == "Accepted" and reservation is not None:
-        yield ReservationChanged(reservation, active=False)
+def _reservation_ended(call: Json) -> Facts:
+    """Each reservationUpdateStatus says that it is over: Expired, Removed, in 2.1 NoTransaction (H04)."""
+    reservation = integer(call.get("reservationId"))
+    return () if reservation is None else (facts.ReservationChanged(reservation, active=False),)
 
 
-def _reservation_update(payload: Any) -> Iterator[Fact]:
-    reservation = small_integer(payload, "reservationId")
-    if reservation is not None:  # Expired or Removed: it is over either way
-        yield ReservationChanged(reservation, active=False)
-
-
-CALLS = {
-    "BootNotification": _boot,
+CALLS: dict[str, Callable[[Json], Facts]] = {
+    "BootNotification": _booted,
+    "FirmwareStatusNotification": _noted("firmware_status"),
     "Heartbeat": _heartbeat,
-    "StatusNotification": _status,
-    "NotifyEvent": _notify_event,
-    "TransactionEvent": _transaction_event,
-    "MeterValues": _meter_values,
-    "FirmwareStatusNotification": _firmware,
-    "LogStatusNotification": _log,
+    "LogStatusNotification": _noted("log_status"),
+    "MeterValues": _metered,
+    "NotifyEvent": _events,
+    "ReservationStatusUpdate": _reservation_ended,
     "SecurityEventNotification": _security_event,
-    "ReservationStatusUpdate": _reservation_update,
+    "StatusNotification": _status,
+    "TransactionEvent": _transaction_event,
 }
-ANSWERS = {
-    "BootNotification": _boot_answer,
-    "TransactionEvent": _transaction_event_answer,
-    "CostUpdated": _cost_answer,
-    "ChangeAvailability": _availability_answer,
-    "ReserveNow": _reserve_answer,
-    "CancelReservation": _cancel_answer,
-}
-REFUSALS: dict[str, Any] = {}
+"""What a call means, by action."""
 
-ONLY = frozenset({"TransactionEvent", "NotifyEvent", "NotifyReport", "GetVariables", "SetVariables"})
-"""What tells this version and later ones from 1.6 where nobody said which it is."""
-
-FROM_STATION = frozenset(CALLS) | {
-    "Authorize",
-    "ClearedChargingLimit",
-    "DataTransfer",
-    "Get15118EVCertificate",
-    "GetCertificateStatus",
-    "NotifyChargingLimit",
-    "NotifyCustomerInformation",
-    "NotifyDisplayMessages",
-    "NotifyEVChargingNeeds",
-    "NotifyEVChargingSchedule",
-    "NotifyMonitoringReport",
-    "NotifyReport",
-    "PublishFirmwareStatusNotification",
-    "ReportChargingProfiles",
-    "SignCertificate",
+ANSWERS: dict[str, Callable[[Json, Json], Facts]] = {
+    "BootNotification": _boot_answered,
+    "CancelReservation": _reservation_cancelled,
+    "ChangeAvailability": _availability,
+    "CostUpdated": _cost_updated,
+    "ReserveNow": _reserved,
+    "TransactionEvent": _event_answered,
 }
+"""What a CallResult means, by the action of its call."""
+
+REFUSALS: dict[str, Callable[[Json, Message], Facts]] = {}
+"""What a CallError means, by the action of its call: nothing, a station's transaction needs no consent."""
+
+FROM_STATION = frozenset(
+    {
+        "Authorize",
+        "BootNotification",
+        "ClearedChargingLimit",
+        "FirmwareStatusNotification",
+        "Get15118EVCertificate",
+        "GetCertificateStatus",
+        "Heartbeat",
+        "LogStatusNotification",
+        "MeterValues",
+        "NotifyChargingLimit",
+        "NotifyCustomerInformation",
+        "NotifyDisplayMessages",
+        "NotifyEVChargingNeeds",
+        "NotifyEVChargingSchedule",
+        "NotifyEvent",
+        "NotifyMonitoringReport",
+        "NotifyReport",
+        "PublishFirmwareStatusNotification",
+        "ReportChargingProfiles",
+        "ReservationStatusUpdate",
+        "SecurityEventNotification",
+        "SignCertificate",
+        "StatusNotification",
+        "TransactionEvent",
+    }
+)
+"""The calls that a station sends (part 2, messages)."""
+
 FROM_CSMS = frozenset(
     {
         "CancelReservation",
@@ -262,7 +309,6 @@ FROM_CSMS = frozenset(
         "ClearVariableMonitoring",
         "CostUpdated",
         "CustomerInformation",
-        "DataTransfer",
         "DeleteCertificate",
         "GetBaseReport",
         "GetChargingProfiles",
@@ -295,3 +341,4 @@ FROM_CSMS = frozenset(
         "UpdateFirmware",
     }
 )
+"""The calls that a CSMS sends (part 2, messages)."""
