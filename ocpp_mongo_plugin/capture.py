@@ -253,8 +253,9 @@ class Capture:
         line = self._line(charge_point)
         connection = line.connection()
         state = _state(connection)
-        if state in _OPEN_STATES:
-            if isinstance(error, Exception):
+        if state in _OPEN_STATES or line.is_watched:
+            # The connection itself will say when it is closed, and how.
+            if state in _OPEN_STATES and isinstance(error, Exception):
                 line.fail(f"{type(error).__name__} ended start()")
             return
         line.close_as(connection, error)
@@ -352,6 +353,11 @@ class _Line:
         if isinstance(waiter, asyncio.Future):
             self._waiter = waiter
             waiter.add_done_callback(self._lost)
+
+    @property
+    def is_watched(self) -> bool:
+        """Whether the connection will say when it is lost."""
+        return self._waiter is not None and not self._waiter.done()
 
     def unwatch(self) -> None:
         """Take that callback back."""

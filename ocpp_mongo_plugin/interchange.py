@@ -24,7 +24,15 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple, Protocol, TypeAlias, cast
 
 from ocpp_mongo_plugin.errors import ImportFormatError
-from ocpp_mongo_plugin.frames import Direction, Frame, Origin, Session, SessionChange, new_session_id, normalise_version
+from ocpp_mongo_plugin.frames import (
+    Direction,
+    Frame,
+    Origin,
+    Session,
+    SessionChange,
+    new_session_id,
+    normalise_version,
+)
 
 LONGEST_LINE = 64 * 1024 * 1024
 """Bytes; MongoDB takes 16 MiB a document, and JSON may write one character as six."""
@@ -38,7 +46,12 @@ _TIME = re.compile(
     r"\s*(?:([Zz]|UTC)|([+-])(\d\d):?(\d\d)?)?",
     re.ASCII,
 )
-_OTHER_FILES = {b"\x1f\x8b": "gzip data", b"\xff\xfe": "UTF-16 text", b"\xfe\xff": "UTF-16 text", b"PK": "a zip file"}
+_OTHER_FILES = {
+    b"\x1f\x8b": "gzip data",
+    b"\xff\xfe": "UTF-16 text",
+    b"\xfe\xff": "UTF-16 text",
+    b"PK": "a zip file",
+}
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
@@ -94,7 +107,9 @@ def open_interchange(path: Path) -> IO[bytes]:
     except PermissionError:
         raise ImportFormatError(f"{path} may not be read by this user") from None
     except (OSError, ValueError) as error:
-        raise ImportFormatError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from None
+        raise ImportFormatError(
+            f"{path} cannot be read: {getattr(error, 'strerror', None) or error}"
+        ) from None
     start = file.read(2)
     other = next((name for magic, name in _OTHER_FILES.items() if start.startswith(magic)), None)
     if start and other is None:
@@ -152,7 +167,9 @@ def parse_time(text: str) -> datetime | None:
 
 def digest(text: str) -> int:
     """Return 64 bits that stand for the text."""
-    return int.from_bytes(hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "big")
+    return int.from_bytes(
+        hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "big"
+    )
 
 
 class Contents:
@@ -188,7 +205,9 @@ class Contents:
         added = recording.texts.add(sequence, digest(line.text))
         self.frames += added is True
         if added is None:
-            return BadLine(line.number, f"sequence {sequence} of its session was on an earlier line, with another text")
+            return BadLine(
+                line.number, f"sequence {sequence} of its session was on an earlier line, with another text"
+            )
         return None
 
     async def identify(self, stored_texts: StoredTexts) -> None:

@@ -79,7 +79,7 @@ class MongoPlugin:
         )
         self._synchronous = None if self._handle is None else _synchronous(self._handle)
         if self._handle is None:
-            _check_uri(self.settings)
+            check_uri(self.settings)
         self._recorder = recorder_name()
         self._persistence = _Persistence()
         self._hooks = Hooks(self._persistence, load_entry_points=self.settings.load_plugins)
@@ -273,6 +273,20 @@ class MongoPlugin:
             self._documents[loop] = bound
         return bound
 
+    async def counts(self, station_id: str | None = None) -> dict[str, int]:
+        """Return how many documents each collection holds, of a station or in all; dead letters too."""
+        bound = await self.documents()
+        query = {} if station_id is None else {"station_id": {"$eq": station_id}}
+        of_values = {} if station_id is None else {"metadata.station_id": {"$eq": station_id}}
+        found = {}
+        with translated("counting documents"):
+            for key, name in self.settings.collections().items():
+                document = getattr(bound, key.removesuffix("s"))
+                found[name] = await document.find(of_values if key == "meter_values" else query).count()
+            letters = bound.message.get_motor_collection().database[self.settings.dead_letters_collection]
+            found[self.settings.dead_letters_collection] = await letters.count_documents(query)
+        return found
+
     async def edit(self, edit: TransactionEdit) -> None:
         """Have a program's word about a transaction take its place among the frames."""
         self._started().offer(edit)
@@ -434,8 +448,12 @@ def _synchronous(handle: Any) -> Database[Any]:
     )
 
 
-def _check_uri(settings: Settings) -> None:
-    """Refuse a URI that no driver can read, at once and without its password."""
+def check_uri(settings: Settings) -> None:
+    """Refuse a URI that no driver can read, at once and without its password.
+
+    Raises:
+        SettingError: it is none.
+    """
     uri = settings.uri.get_secret_value()
     source = "uri" if os.environ.get(f"{PREFIX}URI") != uri else f"{PREFIX}URI"
     if uri.startswith("mongodb+srv://"):

@@ -1,8 +1,8 @@
 """Units of measure: one unit for each kind of measurand, whatever the station chose to write.
 
-Hides prefixes, multipliers, spellings and defaults (OCPP 1.6 edition 2, section 7.43 and UnitOfMeasure; OCPP 2.1
-part 2, UnitOfMeasureType and the appendix of standardized units). Promises results without the noise of binary
-fractions: 3051.11 kWh are 3051110 Wh. Pure.
+Hides prefixes, multipliers, spellings and defaults (OCPP 1.6 edition 2, section 7.43 and UnitOfMeasure; OCPP
+2.1 part 2, UnitOfMeasureType, and its appendix of standardized units). Promises results without the noise of
+binary fractions: 3051.11 kWh are 3051110 Wh. Pure.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """What messages mean: from a message, and the call that it answers, to facts that no OCPP version owns.
 
 Hides which version's rules apply, also where nobody said the version. Promises that ``understand`` never
-raises: JSON that makes no sense gives no facts, or facts with None where a field was not understood. Pure. A new
-OCPP version is one more file here and one more line in ``_DIALECTS``.
+raises: JSON that makes no sense gives no facts, or facts with None where a field was not understood. Pure. A
+new OCPP version is one more file here and one more line in ``_DIALECTS``.
 """
 
 from __future__ import annotations

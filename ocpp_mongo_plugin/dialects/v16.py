@@ -1,7 +1,7 @@
-"""What OCPP 1.6 messages mean, and those of its security extension (edition 2; Security Whitepaper edition 3).
+"""What OCPP 1.6 messages mean, and those of its security extension (Security Whitepaper edition 3).
 
-Hides the field names of 1.6 and what stations make of them. Promises facts for every action that changes a
-transaction, a meter value, a connector or a station; the tables at the end are the rules. Pure.
+Hides the field names of 1.6. Promises facts for every action that changes a transaction, a meter value, a
+connector or a station; the tables at the end are the rules. Sections are those of OCPP 1.6 edition 2. Pure.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
-"""What OCPP 2.0.1 messages mean (OCPP 2.0.1 edition 3, part 2).
+"""What OCPP 2.0.1 messages mean.
 
-Hides the field names of 2.0.1, and that a connector's state comes by two ways. Promises facts for every action
-that changes a transaction, a meter value, a connector or a station; the tables at the end are the rules. Pure.
+Hides the field names of 2.0.1, and that a connector's state comes by two ways. Promises facts for every
+action that changes a transaction, a meter value, a connector or a station; the tables at the end are the
+rules. Use cases (E01, ...) are those of OCPP 2.0.1 edition 3, part 2. Pure.
 """
 
 from __future__ import annotations

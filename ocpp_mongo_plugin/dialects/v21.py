@@ -1,8 +1,8 @@
 """What OCPP 2.1 messages mean where they differ from 2.0.1 (OCPP 2.1, part 2).
 
 Hides nothing but the differences: the station may calculate the cost itself, and there are more actions. The
-measurands that 2.1 adds are in ``units``. NotifyPeriodicEventStream gives no facts: it names a monitor by number,
-and only the configuration of the station says what that monitors. Pure.
+measurands that 2.1 adds are in ``units``. NotifyPeriodicEventStream gives no facts: it names a monitor by its
+number, and only the configuration of the station says what that monitors. Pure.
 """
 
 from __future__ import annotations

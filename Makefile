@@ -1,0 +1,46 @@
+# Everything happens in .venv beside this file. Another interpreter: make clean, then make test PYTHON=python3.13
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo test lint format clean
+
+help: ## Show the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: $(VENV)/package.stamp ## Record a simulated station into a MongoDB of its own (ARGS="...")
+	$(BIN)/ocpp-mongo demo $(ARGS)
+
+test: $(VENV)/dev.stamp ## Run all tests (ARGS="-k embedded")
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(VENV)/dev.stamp ## Check style, format, types and the direction of imports
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(VENV)/dev.stamp ## Put the code into the agreed format
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+clean: ## Remove the virtual environment, builds and caches
+	rm -rf $(VENV) build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	find ocpp_mongo_plugin tests examples -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The stamps keep a second run from asking pip again. "pip install --group" came with pip 25.1.
+$(VENV)/pip.stamp:
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --upgrade "pip>=25.1"
+	touch $@
+
+$(VENV)/package.stamp: pyproject.toml $(VENV)/pip.stamp
+	$(BIN)/python -m pip install --editable ".[cli,embedded,memory]"
+	touch $@
+
+$(VENV)/dev.stamp: pyproject.toml $(VENV)/package.stamp
+	$(BIN)/python -m pip install --group dev
+	touch $@

@@ -1,0 +1,199 @@
+"""``ocpp-mongo doctor``: whether recording would work here, and what to do where it would not.
+
+Hides how a server is asked. Promises to change nothing: the write that is tried deletes a document that does not
+exist, which needs the right and the write concern of a real one.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, Literal, NamedTuple
+
+from bson.objectid import ObjectId
+from pymongo import WriteConcern
+from pymongo.errors import OperationFailure, WriteConcernError, WTimeoutError
+from rich.text import Text
+
+from ocpp_mongo_plugin.cli.schema import schema_of
+from ocpp_mongo_plugin.cli.server import Plain, connected, settings_of, shown
+from ocpp_mongo_plugin.cli.terminal import out, print_json
+from ocpp_mongo_plugin.driver_errors import describe, translated
+from ocpp_mongo_plugin.errors import OcppMongoError
+from ocpp_mongo_plugin.settings import Settings
+
+Level = Literal["OK", "WARN", "FAIL"]
+
+_COLOURS = {"OK": "green", "WARN": "yellow", "FAIL": "bold red"}
+_DATA = ("find", "insert", "update", "remove")
+_INDEXES = ("createIndex", "listIndexes")
+_CLOCK_SECONDS = 5.0
+
+
+class Finding(NamedTuple):
+    """What one look gave."""
+
+    name: str
+    level: Level
+    text: str
+
+
+def show(*, uri: str | None, database: str | None, as_json: bool) -> int:
+    """Print what is found; return 1 when something fails."""
+    settings = settings_of(uri, database)
+    findings = list(examine(settings))
+    failed = any(finding.level == "FAIL" for finding in findings)
+    if as_json:
+        found = [finding._asdict() for finding in findings]
+        print_json(
+            {"server": shown(settings), "database": settings.database, "ok": not failed, "findings": found}
+        )
+        return int(failed)
+    out.print(f"{shown(settings)}, database {settings.database}")
+    for finding in findings:
+        line = Text.assemble(
+            (f"{finding.level:<4}", _COLOURS[finding.level]), f"  {finding.name}: {finding.text}"
+        )
+        out.print(line)
+    return int(failed)
+
+
+def examine(settings: Settings) -> Iterator[Finding]:
+    """Look at everything, one after the other; what depends on something that failed is left out."""
+    try:
+        with connected(settings) as database:
+            yield Finding("server", "OK", "it answers")
+            for look in (_version, _clock, _topology, _write_concern, _rights, _schema, _dead_letters):
+                yield from _looked(look, database, settings)
+    except OcppMongoError as error:
+        yield Finding("server", "FAIL", str(error))
+
+
+def _looked(
+    look: Callable[[Plain, Settings], Iterator[Finding]], database: Plain, settings: Settings
+) -> list[Finding]:
+    name = look.__name__.strip("_").replace("_", " ")
+    try:
+        with translated("looking"):
+            return list(look(database, settings))
+    except OcppMongoError as error:
+        return [Finding(name, "FAIL", str(error))]
+
+
+def _version(database: Plain, _settings: Settings) -> Iterator[Finding]:
+    info = database.client.server_info()
+    yield Finding("version", "OK", f"MongoDB {info['version']}")
+
+
+def _clock(database: Plain, _settings: Settings) -> Iterator[Finding]:
+    hello = database.client.admin.command("hello")
+    apart = abs(hello["localTime"].timestamp() - time.time()) if "localTime" in hello else 0.0
+    if apart > _CLOCK_SECONDS:
+        yield Finding("clock", "WARN", f"the server's clock and this machine's are {apart:.0f} s apart")
+
+
+def _topology(database: Plain, _settings: Settings) -> Iterator[Finding]:
+    hello = database.client.admin.command("hello")
+    if hello.get("msg") == "isdbgrid":
+        yield Finding("topology", "OK", "sharded cluster")
+    elif "setName" in hello:
+        members = len(hello.get("hosts", []))
+        yield Finding("topology", "OK", f"replica set {hello['setName']} of {members} data-bearing member(s)")
+    else:
+        yield Finding("topology", "OK", "standalone server: what it holds is only on its own disk")
+
+
+def _write_concern(database: Plain, settings: Settings) -> Iterator[Finding]:
+    concern = WriteConcern("majority", j=True, wtimeout=int(min(settings.operation_timeout, 5) * 1000))
+    collection = database.get_collection(settings.dead_letters_collection, write_concern=concern)
+    started = time.perf_counter()
+    try:
+        collection.delete_one({"_id": ObjectId()})
+    except (WriteConcernError, WTimeoutError) as error:
+        yield Finding(
+            "write concern",
+            "FAIL",
+            f"no majority of the members acknowledges a journalled write ({describe(error)})",
+        )
+        return
+    took = (time.perf_counter() - started) * 1000
+    yield Finding(
+        "write concern", "OK", f"majority, journalled: acknowledged in {took:.1f} ms (by a delete of nothing)"
+    )
+
+
+def _rights(database: Plain, settings: Settings) -> Iterator[Finding]:
+    try:
+        status = database.client.admin.command("connectionStatus", showPrivileges=True)["authInfo"]
+    except (OperationFailure, KeyError):
+        yield Finding("rights", "WARN", "the server does not tell what this user may do")
+        return
+    users = status.get("authenticatedUsers", [])
+    if not users:
+        yield Finding("rights", "OK", "no user is logged in, and the server lets us write")
+        return
+    privileges = status.get("authenticatedUserPrivileges", [])
+    user = f"user {users[0].get('user')} of {users[0].get('db')}"
+    data = _lacking(
+        privileges, settings, _DATA, [*settings.collections().values(), settings.dead_letters_collection]
+    )
+    indexes = _lacking(privileges, settings, _INDEXES, list(settings.collections().values()))
+    if data:
+        yield Finding("rights", "FAIL", f"{user} may not {'; '.join(data)}; grant it the role readWrite")
+    elif indexes:
+        yield Finding(
+            "rights", "WARN", f"{user} may not {'; '.join(indexes)}; have another user run ocpp-mongo init"
+        )
+    else:
+        yield Finding("rights", "OK", f"{user} may read, write and create indexes")
+
+
+def _lacking(
+    privileges: list[dict[str, Any]], settings: Settings, actions: tuple[str, ...], collections: list[str]
+) -> list[str]:
+    lacking = []
+    for action in actions:
+        refused = [c for c in collections if not _may(privileges, action, settings.database, c)]
+        if refused:
+            where = "any collection" if refused == collections else ", ".join(refused)
+            lacking.append(f"{action} in {where}")
+    return lacking
+
+
+def _may(privileges: list[dict[str, Any]], action: str, database: str, collection: str) -> bool:
+    """Whether a privilege allows an action (MongoDB manual, "Resource Document")."""
+    for privilege in privileges:
+        resource = privilege.get("resource", {})
+        # An empty name stands for every one.
+        covers = resource.get("anyResource") or (
+            resource.get("db") in ("", database) and resource.get("collection") in ("", collection)
+        )
+        if covers and action in privilege.get("actions", []):
+            return True
+    return False
+
+
+def _schema(database: Plain, settings: Settings) -> Iterator[Finding]:
+    schema = schema_of(database, settings)
+    hint = "recording makes them at its start, or run ocpp-mongo init"
+    if schema.absent_collections:
+        names = ", ".join(schema.absent_collections)
+        yield Finding("collections", "WARN", f"not there yet: {names}; {hint}")
+    else:
+        yield Finding("collections", "OK", f"all {len(schema.collections)} are there")
+    missing = [index for index in schema.absent_indexes if index.collection not in schema.absent_collections]
+    if missing:
+        names = "; ".join(str(index) for index in missing)
+        yield Finding("indexes", "WARN", f"missing: {names}; {hint}")
+    elif not schema.absent_indexes:
+        yield Finding("indexes", "OK", f"all {len(schema.indexes)} are there")
+
+
+def _dead_letters(database: Plain, settings: Settings) -> Iterator[Finding]:
+    count = database[settings.dead_letters_collection].estimated_document_count()
+    if count:
+        yield Finding(
+            "dead letters", "WARN", f"{count} in {settings.dead_letters_collection}; each says its reason"
+        )
+    else:
+        yield Finding("dead letters", "OK", "none")
