@@ -284,9 +284,7 @@ class _Line:
         """Say that the session is there."""
         self._recorder.session(SessionChange("opened", self.session, self.session.opened_at))
 
-    def record(
-        self, direction: Any, text: str, version: str | None, timestamp: datetime | None = None
-    ) -> Frame:
+    def record(self, direction: Any, text: str, version: str | None, timestamp: datetime | None = None) -> Frame:
         """Give the frame its place on the wire, and hand it on in that order."""
         session, role = self.session, self.role
         origin = None if role is None else role if direction == "sent" else _OTHER[role]
@@ -330,7 +328,7 @@ class _Line:
         """Close the session as its connection says, or else the error that ended it."""
         code, reason = _close_of(connection, error)
         said = None
-        if isinstance(error, Exception) and not (code in _ORDERLY):
+        if isinstance(error, Exception) and code not in _ORDERLY:
             said = f"{type(error).__name__}{f': closed with code {code}' if code is not None else ''}"
         elif code is not None and code not in _ORDERLY:
             said = f"connection closed with code {code}{f': {reason}' if reason else ''}"
@@ -518,15 +516,15 @@ _seam = _Seam()
 os.register_at_fork(after_in_child=_seam.forked)
 
 
-def _family(cls: type) -> Iterator[type]:
+def _family(cls: Any) -> Iterator[type]:
     yield cls
     for subclass in cls.__subclasses__():
         yield from _family(subclass)
 
 
-def _base_init_subclass(base: type) -> Callable[..., None]:
-    def __init_subclass__(cls: type, **keywords: Any) -> None:  # noqa: N807 - it is that method
-        super(base, cls).__init_subclass__(**keywords)  # type: ignore[misc]
+def _base_init_subclass(base: Any) -> Callable[..., None]:
+    def __init_subclass__(cls: Any, **keywords: Any) -> None:  # noqa: N807 - it is that method
+        super(base, cls).__init_subclass__(**keywords)
         _guarded(_seam.patch_new, cls)
 
     __init_subclass__.__ocpp_mongo_seam__ = True  # type: ignore[attr-defined]
@@ -816,9 +814,7 @@ def _now() -> datetime:
     return datetime.now(timezone.utc)
 
 
-def _check_by_hand(
-    station_id: object, direction: object, text: object, timestamp: object, origin: object
-) -> None:
+def _check_by_hand(station_id: object, direction: object, text: object, timestamp: object, origin: object) -> None:
     if not isinstance(station_id, str):
         raise ArgumentError(f"station_id takes a text, not {type(station_id).__name__}")
     if direction not in ("sent", "received"):

@@ -144,9 +144,7 @@ def _clock(document: Document, clocks: dict[str, str], part: Latest | Earliest, 
 
 
 def _known(document: Document, part: Known, changed: set[str]) -> None:
-    _set(
-        document, {n: v for n, v in part.values.items() if document.get(n) is None and v is not None}, changed
-    )
+    _set(document, {n: v for n, v in part.values.items() if document.get(n) is None and v is not None}, changed)
 
 
 def _highest(document: Document, part: Highest, changed: set[str]) -> None:

@@ -1,374 +1,607 @@
-"""The Beanie documents of the five collections, and their indexes.
+"""What is stored: one model for each of the five collections, their indexes, and their binding to Beanie.
 
-Hides Beanie: its state is per class and process, so each plugin gets classes of its own, built from the plain models
-here. The models are for types and validation; every stored document validates as its model. Fields of the original
-system keep their names; times are UTC, energies Wh.
+Hides Beanie and how it keeps its state. Promises that every document this package writes validates as its model,
+that every time read is UTC and says so, and that two plugins in one process do not share a document class: Beanie
+keeps the collection in the class, so ``bind`` makes new classes for each plugin. The models themselves are plain
+pydantic, for types and validation. Treat what is read as read-only: the repositories write, Beanie's ``save`` would
+write over what was recorded meanwhile.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from typing import Annotated, Any, Literal
+from types import MappingProxyType, new_class
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol, TypeAlias, TypeVar, cast
 
-from beanie import Document as BeanieDocument
-from beanie import PydanticObjectId, init_beanie
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from beanie import Document, PydanticObjectId, init_beanie
+from bson import DBRef
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictInt, StrictStr
 from pymongo import ASCENDING, IndexModel
 
-from ocpp_mongo_plugin.settings import Settings
+from ocpp_mongo_plugin.changes import Collection
+from ocpp_mongo_plugin.driver_errors import translated
+from ocpp_mongo_plugin.frames import Direction, MessageType, Origin
+
+if TYPE_CHECKING:
+    from motor.motor_asyncio import AsyncIOMotorDatabase
+
+SCHEMA_VERSION = 1
+
+ModelT = TypeVar("ModelT", bound=BaseModel)
 
 
-def _utc(moment: datetime) -> datetime:
-    return moment.replace(tzinfo=timezone.utc) if moment.tzinfo is None else moment.astimezone(timezone.utc)
+def _in_utc(value: object) -> object:
+    """Say of a time that it is UTC: BSON keeps no zone, and drivers give naive times unless told otherwise."""
+    if not isinstance(value, datetime) or value.tzinfo is timezone.utc:
+        return value
+    if value.tzinfo is None:
+        return value.replace(tzinfo=timezone.utc)
+    try:
+        return value.astimezone(timezone.utc)
+    except OverflowError as error:
+        raise ValueError("not a time between the years 1 and 9999 in UTC") from error
 
 
-Time = Annotated[datetime, AfterValidator(_utc)]
-Number = int | float
+def _as_on_the_wire(value: Any) -> Any:
+    """Undo what the driver makes of an object with the keys ``$ref`` and ``$id``: a DBRef, wherever it stands."""
+    if isinstance(value, DBRef):
+        value = value.as_doc()
+    if isinstance(value, Mapping):
+        return {key: _as_on_the_wire(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_as_on_the_wire(item) for item in value]
+    return value
 
 
-class _Model(BaseModel):
-    # What the models do not name must not be stored: drift is noticed.
-    model_config = ConfigDict(extra="forbid", populate_by_name=True)
+Moment: TypeAlias = Annotated[datetime, BeforeValidator(_in_utc)]
+"""UTC, to the millisecond."""
+Number: TypeAlias = int | float
+TransactionId: TypeAlias = StrictInt | StrictStr
+"""An integer in OCPP 1.6, a string in 2.0.1 and 2.1: 1 and "1" are two ids."""
+Json: TypeAlias = Annotated[Any, BeforeValidator(_as_on_the_wire)]
+TransactionStatus: TypeAlias = Literal["active", "completed", "failed"]
+ConnectionStatus: TypeAlias = Literal["connecting", "connected", "disconnected"]
 
 
-class Message(_Model):
-    """One frame, decoded: a document of ``ocpp_messages``."""
+class _Stored(BaseModel):
+    """Unknown fields are refused, so that a writer and its model cannot drift apart."""
 
-    id: PydanticObjectId = Field(
-        alias="_id", description="Derived from session and sequence; rises with time"
-    )
-    station_id: str = Field(description="Identity of the charging station")
-    direction: Literal["sent", "received", "unknown"] = Field(
-        description="Seen from the process that recorded it"
-    )
-    message_type: Literal["Call", "CallResult", "CallError", "CallResultError", "Send", "Malformed"] = Field(
-        description="OCPP-J message type; Malformed is what could not be understood"
-    )
-    action: str | None = Field(None, description="OCPP action; on an answer, that of its call")
-    message_id: str | None = Field(None, description="Message id on the wire; repeats, so never a key")
-    protocol_version: str | None = Field(None, description="1.6, 2.0.1 or 2.1")
-    payload: Any = Field(None, description="JSON as it came, keys untouched; read-only data")
-    timestamp: Time | None = Field(
-        None, description="When it was recorded, UTC; null for imports without a time"
-    )
-    correlation_id: str | None = Field(
-        None, description="The same on a call and its answer, and on nothing else"
-    )
-    error_code: str | None = Field(None, description="Of a CallError")
-    error_description: str | None = Field(None, description="Of a CallError; of Malformed, why")
-    created_at: Time = Field(description="When the document was made, UTC")
-    origin: Literal["station", "csms"] | None = Field(
-        None, description="Who wrote it; null while nobody can tell"
-    )
-    session_id: str = Field(description="The WebSocket connection it crossed")
-    sequence: int = Field(description="Place within the session, from 0, gap-free")
-    raw: str = Field(description="The exact text on the wire")
-    raw_zlib: bytes | None = Field(
-        None, description="The text, compressed, where the document would be over 16 MiB"
-    )
-    latency_ms: float | None = Field(None, description="Of an answer: milliseconds since its call")
-    outcome: Literal["answered", "error", "timeout", "unanswered"] | None = Field(
-        None, description="Of a call: what became of it; null while it waits"
-    )
-    delivered: bool = Field(True, description="False when sending it failed")
-    error_details: Any = Field(None, description="Of a CallError")
-    lossy: list[str] | None = Field(None, description="Where the payload differs from raw, and why")
-    schema_version: int = Field(1, description="Of this document's form")
+    model_config = ConfigDict(extra="forbid", populate_by_name=True, use_attribute_docstrings=True)
 
 
-class Transaction(_Model):
-    """One charging transaction: a document of ``transactions``."""
+class Message(_Stored):
+    """One frame that crossed the wire, and what it is."""
 
-    id: PydanticObjectId = Field(
-        alias="_id", description="Derived from what began it; the same from either end"
-    )
-    transaction_id: int | str | None = Field(
-        None, description="An int in OCPP 1.6, a string in 2.x, as it came"
-    )
-    station_id: str = Field(description="Identity of the charging station")
-    connector_id: int | None = Field(None, description="Connector number")
-    id_tag: str | None = Field(None, description="Who started it: idTag, or idToken of 2.x")
-    start_timestamp: Time | None = Field(None, description="When charging started, UTC")
-    stop_timestamp: Time | None = Field(None, description="When it stopped, UTC")
-    meter_start: Number | None = Field(None, description="Meter at the start, Wh")
-    meter_stop: Number | None = Field(None, description="Meter at the stop, Wh")
-    energy_consumed: Number | None = Field(None, description="Wh, so far or in all; null while unknown")
-    reason: str | None = Field(None, description="Why it stopped: Local, Remote, ...")
-    status: Literal["active", "completed", "failed"] = Field("active", description="Where it stands")
-    protocol_version: str | None = Field(None, description="1.6, 2.0.1 or 2.1")
-    created_at: Time = Field(description="When the document was made, UTC")
-    updated_at: Time = Field(description="When it last changed, UTC")
-    evse_id: int | None = Field(None, description="EVSE number, OCPP 2.x")
-    meter_first: Number | None = Field(None, description="First sample of the energy register, Wh")
-    meter_latest: Number | None = Field(None, description="Latest sample of the energy register, Wh")
-    meter_latest_at: Time | None = Field(None, description="When that was sampled, UTC")
-    charging_state: str | None = Field(None, description="OCPP 2.x: Charging, SuspendedEV, ...")
-    trigger_reason: str | None = Field(None, description="OCPP 2.x: of the latest event")
-    stop_id_tag: str | None = Field(None, description="Who stopped it")
-    id_token_type: str | None = Field(None, description="OCPP 2.x: type of the token that started it")
-    authorization_status: str | None = Field(None, description="What the CSMS said of the id tag")
-    parent_id_tag: str | None = Field(None, description="parentIdTag, or groupIdToken of 2.x")
-    reservation_id: int | None = Field(None, description="Reservation that it uses up")
-    remote_start_id: int | None = Field(None, description="OCPP 2.x: of the request that started it")
-    offline: bool | None = Field(None, description="OCPP 2.x: whether any event happened while offline")
-    first_seq_no: int | None = Field(None, description="OCPP 2.x: lowest seqNo seen")
-    last_seq_no: int | None = Field(None, description="OCPP 2.x: highest seqNo seen")
-    missing_seq_nos: list[int] = Field(
-        default_factory=list, description="OCPP 2.x: seqNos between them not seen"
-    )
-    seq_nos: list[int] = Field(default_factory=list, description="OCPP 2.x: seqNos seen")
-    total_cost: float | None = Field(
-        None, description="OCPP 2.x: running or final cost, in the tariff's currency"
-    )
-    failure: str | None = Field(None, description="Why it failed")
-    start_timestamp_text: str | None = Field(None, description="The start time as the station wrote it")
-    stop_timestamp_text: str | None = Field(None, description="The stop time as the station wrote it")
-    start_received_at: Time | None = Field(None, description="When the start was recorded, UTC")
-    stop_received_at: Time | None = Field(None, description="When the stop was recorded, UTC")
-    session_ids: list[str] = Field(default_factory=list, description="Sessions it was seen in")
-    evidence: list[str] = Field(default_factory=list, description="_ids of the messages it is made of")
-    anomalies: list[str] = Field(default_factory=list, description="What is odd about it, in plain words")
-    noted: list[str] = Field(
-        default_factory=list, description="The anomalies that do not follow from other fields"
-    )
-    clocks: dict[str, str] = Field(
-        default_factory=dict, description="Which event each group of fields comes from"
-    )
-    revision: str | None = Field(None, description="Name of this version of the document")
-    schema_version: int = Field(1, description="Of this document's form")
+    id: PydanticObjectId = Field(alias="_id")
+    """Derived from session and sequence: a frame that is written twice is stored once."""
+    station_id: str
+    """Identity of the charging station; may be empty, as some real ones are."""
+    direction: Direction
+    """As seen from the process that recorded it."""
+    message_type: MessageType
+    """Send exists in OCPP 2.1 only; Malformed is what is no OCPP-J message."""
+    action: str | None = None
+    """Of an answer: that of its call. None when it is unknown."""
+    message_id: str | None = None
+    """The id on the wire, as text. Stations repeat ids: correlation_id does not."""
+    protocol_version: str | None = None
+    """"1.6", "2.0.1" or "2.1"; None when nobody said."""
+    payload: Json = None
+    """The JSON on the wire, keys untouched; of errors, the details."""
+    timestamp: Moment | None = None
+    """When it was recorded; None only for imported frames without a time."""
+    correlation_id: str | None = None
+    """Joins a call and its answer, and nothing else: the _id of the call, as 24 hexadecimal digits."""
+    error_code: str | None = None
+    """Of CallError and CallResultError."""
+    error_description: str | None = None
+    """Of CallError and CallResultError; of Malformed, what is wrong with it."""
+    error_details: Json = None
+    """Of CallError and CallResultError."""
+    created_at: Moment | None = None
+    """When this document was written."""
+    origin: Origin | None = None
+    """Who wrote the frame; None when the recorder could not tell."""
+    session_id: str
+    """The WebSocket connection it crossed: _id in sessions, as 24 hexadecimal digits."""
+    sequence: int
+    """Its place on the wire within the session, from 0, both directions counted together."""
+    raw: str | None = None
+    """The text on the wire."""
+    latency_ms: Number | None = None
+    """Of answers: milliseconds since the call."""
+    outcome: Literal["answered", "error", "timeout", "unanswered"] | None = None
+    """Of calls: what became of it; None while that is open."""
+    delivered: bool = True
+    """False when sending it raised an error in the recorded program."""
+    lossy: list[str] | None = None
+    """Why payload or raw is not exactly what crossed the wire; None when it is."""
+    schema_version: int = SCHEMA_VERSION
+    """Of this document."""
 
 
-class Connector(_Model):
-    """One connector of a station."""
+class Transaction(_Stored):
+    """One charging transaction."""
 
-    connector_id: int | None = Field(None, description="Connector number")
-    evse_id: int | None = Field(None, description="EVSE number, OCPP 2.x")
-    status: str | None = Field(None, description="Available, Charging, Occupied, ...")
-    current_transaction_id: int | str | None = Field(None, description="Of the transaction active on it")
-    error_code: str | None = Field(None, description="OCPP 1.6: NoError, ...")
-    info: str | None = Field(None, description="OCPP 1.6: free text of the status")
-    vendor_id: str | None = Field(None, description="OCPP 1.6: vendor of the vendor error code")
-    vendor_error_code: str | None = Field(None, description="OCPP 1.6")
-    status_timestamp: Time | None = Field(None, description="When the station says the status began, UTC")
-    availability: str | None = Field(None, description="Operative or Inoperative, as the CSMS set it")
-    reservation_id: int | None = Field(None, description="Reservation that holds it")
-    clocks: dict[str, str] = Field(
-        default_factory=dict, description="Which event each group of fields comes from"
-    )
-
-
-class Station(_Model):
-    """One charging station with its connectors: a document of ``stations``."""
-
-    id: str = Field(alias="_id", description="The station_id")
-    station_id: str = Field(description="Identity of the charging station")
-    name: str | None = Field(None, description="A person's name for it; never written by recording")
-    tags: list[str] = Field(default_factory=list, description="A person's tags; never written by recording")
-    enabled: bool = Field(True, description="A person's choice; never written by recording")
-    auto_start: bool = Field(False, description="A person's choice; never written by recording")
-    protocol_version: str | None = Field(None, description="1.6, 2.0.1 or 2.1")
-    connection_status: Literal["connecting", "connected", "disconnected"] = Field(
-        "disconnected", description="Of its latest session"
-    )
-    connected_at: Time | None = Field(
-        None, description="When it last connected, UTC; kept after it disconnected"
-    )
-    disconnected_at: Time | None = Field(None, description="When it disconnected, UTC; null while connected")
-    last_heartbeat: Time | None = Field(None, description="When its latest Heartbeat was recorded, UTC")
-    last_error: str | None = Field(None, description="Latest connection error; cleared when it connects")
-    last_seen: Time | None = Field(None, description="When its latest frame was recorded, UTC")
-    session_id: str | None = Field(None, description="Its latest session")
-    recorder: str | None = Field(None, description="The recording process, as host:pid:nonce")
-    lease_expires_at: Time | None = Field(None, description="When that process is taken for dead, UTC")
-    status: str | None = Field(None, description="Of the whole station: connector 0 of OCPP 1.6")
-    error_code: str | None = Field(None, description="Of the whole station: connector 0 of OCPP 1.6")
-    availability: str | None = Field(None, description="Operative or Inoperative, as the CSMS set it")
-    vendor: str | None = Field(None, description="From BootNotification")
-    model: str | None = Field(None, description="From BootNotification")
-    serial_number: str | None = Field(None, description="From BootNotification")
-    box_serial_number: str | None = Field(None, description="OCPP 1.6: chargeBoxSerialNumber")
-    firmware_version: str | None = Field(None, description="From BootNotification")
-    iccid: str | None = Field(None, description="Of its SIM card")
-    imsi: str | None = Field(None, description="Of its SIM card")
-    meter_type: str | None = Field(None, description="OCPP 1.6: from BootNotification")
-    meter_serial_number: str | None = Field(None, description="OCPP 1.6: from BootNotification")
-    boot_reason: str | None = Field(None, description="OCPP 2.x: PowerUp, ...")
-    boot_status: str | None = Field(None, description="Accepted, Pending or Rejected")
-    heartbeat_interval: int | None = Field(None, description="Seconds, as the CSMS asked")
-    last_boot: Time | None = Field(None, description="When its latest BootNotification was recorded, UTC")
-    firmware_status: str | None = Field(None, description="From FirmwareStatusNotification")
-    diagnostics_status: str | None = Field(None, description="OCPP 1.6: from DiagnosticsStatusNotification")
-    log_status: str | None = Field(None, description="From LogStatusNotification")
-    last_security_event: str | None = Field(None, description="Type of its latest SecurityEventNotification")
-    last_security_event_at: Time | None = Field(None, description="When that happened, UTC")
-    connectors: list[Connector] = Field(default_factory=list, description="By EVSE and connector number")
-    created_at: Time = Field(description="When the document was made, UTC")
-    updated_at: Time = Field(description="When it last changed, UTC")
-    clocks: dict[str, str] = Field(
-        default_factory=dict, description="Which event each group of fields comes from"
-    )
-    revision: str | None = Field(None, description="Name of this version of the document")
-    schema_version: int = Field(1, description="Of this document's form")
-
-
-class Session(_Model):
-    """One WebSocket connection of a station: a document of ``sessions``."""
-
-    id: PydanticObjectId = Field(alias="_id", description="The session_id")
-    session_id: str = Field(description="24 hexadecimal digits that rise with time")
-    station_id: str = Field(description="Identity of the charging station")
-    role: Literal["station", "csms"] | None = Field(None, description="Which end the recording process is")
-    status: Literal["open", "closed"] = Field("open", description="Whether it goes on")
-    source: Literal["websocket", "manual", "import"] = Field(
-        "websocket", description="Where its frames come from"
-    )
-    opened_at: Time | None = Field(None, description="UTC")
-    connected_at: Time | None = Field(None, description="When it was known to be open, UTC")
-    closed_at: Time | None = Field(None, description="UTC; null while it is open")
-    close_code: int | None = Field(None, description="RFC 6455, section 7.4")
-    close_reason: str | None = Field(None, description="As the closing end gave it")
-    error: str | None = Field(None, description="Why it failed; null after an orderly close")
-    protocol_version: str | None = Field(None, description="1.6, 2.0.1 or 2.1")
-    subprotocol: str | None = Field(None, description="WebSocket subprotocol, as agreed")
-    remote_address: str | None = Field(None, description="Of the other end, where known")
-    messages_sent: int | None = Field(None, description="Frames sent")
-    messages_received: int | None = Field(None, description="Frames received")
-    last_sequence: int | None = Field(None, description="Sequence number of the latest frame")
-    last_message_at: Time | None = Field(None, description="When the latest frame was recorded, UTC")
-    reconnect_attempts: int | None = Field(
-        None, description="Earlier sessions of the station in that process"
-    )
-    recorder: str | None = Field(None, description="The recording process, as host:pid:nonce")
-    lease_expires_at: Time | None = Field(None, description="When that process is taken for dead, UTC")
-    created_at: Time = Field(description="When the document was made, UTC")
-    updated_at: Time = Field(description="When it last changed, UTC")
-    clocks: dict[str, str] = Field(
-        default_factory=dict, description="Which event each group of fields comes from"
-    )
-    revision: str | None = Field(None, description="Name of this version of the document")
-    schema_version: int = Field(1, description="Of this document's form")
+    id: PydanticObjectId = Field(alias="_id")
+    """Derived from what began it, so that both ends of a connection write the same document."""
+    transaction_id: TransactionId | None = None
+    """An integer in OCPP 1.6, a string in 2.0.1 and 2.1; None until the CSMS gave one. Not unique."""
+    station_id: str
+    """Identity of the charging station."""
+    connector_id: int | None = None
+    """From 1, as the station numbers them; None when it was never said."""
+    id_tag: str | None = None
+    """The idTag (1.6) or idToken (2.x) that started it: personal data."""
+    start_timestamp: Moment | None = None
+    """When it started, by the station's clock."""
+    stop_timestamp: Moment | None = None
+    """When it stopped, by the station's clock."""
+    meter_start: Number | None = None
+    """Energy register at the start, Wh."""
+    meter_stop: Number | None = None
+    """Energy register at the stop, Wh."""
+    energy_consumed: Number | None = None
+    """Energy delivered so far, Wh: from meter_start and meter_stop, or from samples; None when unknown."""
+    reason: str | None = None
+    """Why it stopped, in the station's word ("Local", "EVDisconnected", ...)."""
+    status: TransactionStatus = "active"
+    """active, completed (its stop is known) or failed (it ended without a stop of its own)."""
+    protocol_version: str | None = None
+    """"1.6", "2.0.1" or "2.1"; None when nobody said."""
+    created_at: Moment | None = None
+    """When this document was first written."""
+    updated_at: Moment | None = None
+    """When this document was last written."""
+    evse_id: int | None = None
+    """From 1 (OCPP 2.x); None in 1.6."""
+    meter_first: Number | None = None
+    """First sample of the energy register, Wh."""
+    meter_latest: Number | None = None
+    """Latest sample of the energy register, Wh."""
+    meter_latest_at: Moment | None = None
+    """Time of the latest sample."""
+    charging_state: str | None = None
+    """Charging, EVConnected, SuspendedEV, SuspendedEVSE or Idle (OCPP 2.x)."""
+    stop_id_tag: str | None = None
+    """The idTag or idToken that stopped it: personal data."""
+    id_token_type: str | None = None
+    """Kind of id_tag (OCPP 2.x): Central, ISO14443, eMAID, ..."""
+    authorization_status: str | None = None
+    """The CSMS's answer on id_tag: Accepted, Blocked, Expired, Invalid, ConcurrentTx, ..."""
+    parent_id_tag: str | None = None
+    """parentIdTag (1.6) or groupIdToken (2.x)."""
+    reservation_id: int | None = None
+    """The reservation it used up."""
+    remote_start_id: int | None = None
+    """The remote start that asked for it (OCPP 2.x)."""
+    offline: bool | None = None
+    """Whether any of it happened while the station was offline (OCPP 2.x)."""
+    first_seq_no: int | None = None
+    """Lowest seqNo seen (OCPP 2.x)."""
+    last_seq_no: int | None = None
+    """Highest seqNo seen (OCPP 2.x)."""
+    missing_seq_nos: list[int] = Field(default_factory=list)
+    """seqNos between these that were not seen (OCPP 2.x); at most about a thousand are listed."""
+    seq_nos: list[int] = Field(default_factory=list)
+    """All seqNos seen (OCPP 2.x)."""
+    trigger_reason: str | None = None
+    """triggerReason of the latest event (OCPP 2.x)."""
+    total_cost: Number | None = None
+    """Running or final cost, in the tariff's currency (OCPP 2.x)."""
+    failure: str | None = None
+    """Why it failed, in one line; None unless it failed."""
+    start_timestamp_text: str | None = None
+    """The start time as the station wrote it."""
+    stop_timestamp_text: str | None = None
+    """The stop time as the station wrote it."""
+    start_received_at: Moment | None = None
+    """When its start was recorded."""
+    stop_received_at: Moment | None = None
+    """When its stop was recorded."""
+    session_ids: list[str] = Field(default_factory=list)
+    """The sessions it was told in."""
+    evidence: list[str] = Field(default_factory=list)
+    """_id of every message it is made of, as 24 hexadecimal digits."""
+    noted: list[str] = Field(default_factory=list)
+    """Anomalies that do not follow from the other fields."""
+    anomalies: list[str] = Field(default_factory=list)
+    """What was odd about it, in plain words ("stop without start")."""
+    clocks: dict[str, str] = Field(default_factory=dict)
+    """For each group of fields, the event that set it: a late event moves nothing backwards."""
+    revision: int = 0
+    """Counts the writes, so that two writers notice each other."""
+    schema_version: int = SCHEMA_VERSION
+    """Of this document."""
 
 
-class MeterMetadata(_Model):
-    """What a sampled value belongs to."""
+class Connector(_Stored):
+    """One connector of a station, or in OCPP 2.x one EVSE's."""
 
-    station_id: str = Field(description="Identity of the charging station")
-    connector_id: int | None = Field(None, description="Connector number")
-    transaction_id: int | str | None = Field(None, description="As the message said; null where it did not")
-    measurand: str = Field(description="Energy.Active.Import.Register where the message did not say")
-    evse_id: int | None = Field(None, description="EVSE number, OCPP 2.x")
-    phase: str | None = Field(None, description="L1, L1-N, ...")
-
-
-class MeterValue(_Model):
-    """One sampled value: a document of ``meter_values``."""
-
-    id: PydanticObjectId = Field(
-        alias="_id", description="Derived from the message; the same from either end"
-    )
-    timestamp: Time | None = Field(
-        None, description="When it was sampled, UTC; when recorded, if that is unreadable"
-    )
-    metadata: MeterMetadata = Field(description="What it belongs to")
-    value: Number | None = Field(None, description="In unit; null where the text is no number")
-    unit: str | None = Field(
-        None, description="Normalised: Wh, W, A, V, varh, var, VAh, VA, Celsius, Hz, Percent"
-    )
-    context: str | None = Field(None, description="Sample.Periodic, Transaction.Begin, ...")
-    format: str | None = Field(None, description="OCPP 1.6: Raw or SignedData")
-    location: str | None = Field(None, description="Outlet, Inlet, EV, ...")
-    original_value: str = Field(description="The text on the wire")
-    original_unit: str | None = Field(None, description="The unit on the wire")
-    multiplier: int = Field(0, description="OCPP 2.x: power of ten on the wire")
-    signed: Any = Field(None, description="OCPP 2.x: signedMeterValue, untouched")
-    transaction_ref: str | None = Field(None, description="_id of the transaction it counts for")
-    message_ref: str = Field(description="_id of the message it came in")
-    session_id: str = Field(description="The session it came in")
-    received_at: Time | None = Field(None, description="When it was recorded, UTC")
-    timestamp_text: str | None = Field(None, description="The time as the station wrote it")
-    protocol_version: str | None = Field(None, description="1.6, 2.0.1 or 2.1")
-    created_at: Time = Field(description="When the document was made, UTC")
-    schema_version: int = Field(1, description="Of this document's form")
+    connector_id: int | None = None
+    """From 1; 0 is the whole station in OCPP 1.6."""
+    evse_id: int | None = None
+    """From 1 (OCPP 2.x); None in 1.6."""
+    status: str | None = None
+    """In the station's word: Available, Preparing, Charging, Occupied, Faulted, ..."""
+    current_transaction_id: TransactionId | None = None
+    """transaction_id of the transaction that is active on it."""
+    error_code: str | None = None
+    """errorCode (OCPP 1.6)."""
+    info: str | None = None
+    """Free text of the station (OCPP 1.6)."""
+    vendor_id: str | None = None
+    """Whose vendor_error_code it is (OCPP 1.6)."""
+    vendor_error_code: str | None = None
+    """The vendor's own error code (OCPP 1.6)."""
+    status_timestamp: Moment | None = None
+    """Time of the status, by the station's clock."""
+    availability: str | None = None
+    """Operative or Inoperative, as the CSMS last set it."""
+    reservation_id: int | None = None
+    """The reservation that holds it."""
+    clocks: dict[str, str] = Field(default_factory=dict)
+    """For each group of fields, the event that set it."""
 
 
-MODELS: dict[str, type[_Model]] = {
-    "messages": Message,
-    "transactions": Transaction,
-    "stations": Station,
-    "sessions": Session,
-    "meter_values": MeterValue,
-}
+class Station(_Stored):
+    """One charging station: what a person configured, what it says of itself, and how it is now."""
+
+    id: str = Field(alias="_id")
+    """The same as station_id."""
+    station_id: str
+    """Identity of the charging station. Unique."""
+    name: str | None = None
+    """For people. Configured, never recorded."""
+    tags: list[str] = Field(default_factory=list)
+    """For people. Configured, never recorded."""
+    enabled: bool | None = None
+    """Configured, never recorded; None until somebody did."""
+    auto_start: bool | None = None
+    """Configured, never recorded; None until somebody did."""
+    protocol_version: str | None = None
+    """"1.6", "2.0.1" or "2.1": of its latest session."""
+    connection_status: ConnectionStatus | None = None
+    """As last recorded. Once lease_expires_at has passed, "connected" is no longer true."""
+    connected_at: Moment | None = None
+    """When it last connected; stays after it disconnected."""
+    last_heartbeat: Moment | None = None
+    """When its latest Heartbeat was recorded."""
+    last_error: str | None = None
+    """Why its connection failed or was lost; None since it connected."""
+    connectors: list[Connector] = Field(default_factory=list)
+    """By EVSE, then by connector."""
+    created_at: Moment | None = None
+    """When this document was first written."""
+    updated_at: Moment | None = None
+    """When this document was last written."""
+    status: str | None = None
+    """Status of the whole station (connector 0 in OCPP 1.6)."""
+    error_code: str | None = None
+    """errorCode of the whole station (connector 0 in OCPP 1.6)."""
+    vendor: str | None = None
+    """From BootNotification."""
+    model: str | None = None
+    """From BootNotification."""
+    serial_number: str | None = None
+    """From BootNotification: of the charge point."""
+    box_serial_number: str | None = None
+    """From BootNotification: chargeBoxSerialNumber (OCPP 1.6)."""
+    firmware_version: str | None = None
+    """From BootNotification."""
+    iccid: str | None = None
+    """From BootNotification: of the modem's SIM card."""
+    imsi: str | None = None
+    """From BootNotification: of the modem's SIM card."""
+    meter_type: str | None = None
+    """From BootNotification (OCPP 1.6)."""
+    meter_serial_number: str | None = None
+    """From BootNotification (OCPP 1.6)."""
+    boot_reason: str | None = None
+    """From BootNotification (OCPP 2.x)."""
+    boot_status: str | None = None
+    """The CSMS's answer to it: Accepted, Pending or Rejected."""
+    heartbeat_interval: int | None = None
+    """Seconds, from the same answer."""
+    last_boot: Moment | None = None
+    """When its latest BootNotification was recorded."""
+    last_seen: Moment | None = None
+    """When its latest frame was recorded."""
+    disconnected_at: Moment | None = None
+    """When it last disconnected."""
+    session_id: str | None = None
+    """Its latest session: _id in sessions, as 24 hexadecimal digits."""
+    firmware_status: str | None = None
+    """From FirmwareStatusNotification."""
+    diagnostics_status: str | None = None
+    """From DiagnosticsStatusNotification (OCPP 1.6)."""
+    log_status: str | None = None
+    """From LogStatusNotification."""
+    availability: str | None = None
+    """Operative or Inoperative: of the whole station, as the CSMS last set it."""
+    last_security_event: str | None = None
+    """Type of the latest SecurityEventNotification."""
+    last_security_event_at: Moment | None = None
+    """Its time, by the station's clock."""
+    recorder: str | None = None
+    """The process that records it, as host:pid:nonce."""
+    lease_expires_at: Moment | None = None
+    """Until when that process vouches for connection_status; None when it need not."""
+    clocks: dict[str, str] = Field(default_factory=dict)
+    """For each group of fields, the event that set it."""
+    revision: int = 0
+    """Counts the writes, so that two writers notice each other."""
+    schema_version: int = SCHEMA_VERSION
+    """Of this document."""
+
+
+class Session(_Stored):
+    """One WebSocket connection of a station, from open to close."""
+
+    id: PydanticObjectId = Field(alias="_id")
+    """session_id, as an ObjectId."""
+    session_id: str
+    """24 hexadecimal digits that rise with time."""
+    station_id: str
+    """Identity of the charging station."""
+    role: Origin | None = None
+    """Which end of the connection recorded it."""
+    status: Literal["open", "closed"] = "open"
+    """As last recorded. Once lease_expires_at has passed, "open" is no longer true."""
+    source: Literal["websocket", "manual", "import"] | None = None
+    """Where its frames came from."""
+    opened_at: Moment | None = None
+    """When the connection was first seen."""
+    connected_at: Moment | None = None
+    """When its first frame crossed."""
+    closed_at: Moment | None = None
+    """When it ended."""
+    close_code: int | None = None
+    """RFC 6455, section 7.4."""
+    close_reason: str | None = None
+    """The peer's text with it."""
+    error: str | None = None
+    """Why it ended or what failed, in one line; None after an orderly close."""
+    protocol_version: str | None = None
+    """"1.6", "2.0.1" or "2.1"."""
+    subprotocol: str | None = None
+    """As negotiated: "ocpp1.6", ..."""
+    remote_address: str | None = None
+    """Of the other end, where it is known."""
+    messages_sent: int = 0
+    """As seen from the process that recorded it."""
+    messages_received: int = 0
+    """As seen from the process that recorded it."""
+    last_sequence: int | None = None
+    """Highest sequence of its messages."""
+    last_message_at: Moment | None = None
+    """When its latest message was recorded."""
+    reconnect_attempts: int = 0
+    """Earlier sessions of this station in the same process."""
+    recorder: str | None = None
+    """The process that recorded it, as host:pid:nonce."""
+    lease_expires_at: Moment | None = None
+    """Until when that process vouches for status; None when it need not."""
+    created_at: Moment | None = None
+    """When this document was first written."""
+    updated_at: Moment | None = None
+    """When this document was last written."""
+    clocks: dict[str, str] = Field(default_factory=dict)
+    """For each group of fields, the event that set it."""
+    revision: int = 0
+    """Counts the writes, so that two writers notice each other."""
+    schema_version: int = SCHEMA_VERSION
+    """Of this document."""
+
+
+class MeterMetadata(_Stored):
+    """What was measured where."""
+
+    station_id: str
+    """Identity of the charging station."""
+    connector_id: int | None = None
+    """From 1; 0 is the main meter in OCPP 1.6."""
+    transaction_id: TransactionId | None = None
+    """The transaction it belongs to, as the station names it."""
+    measurand: str
+    """As in OCPP: "Energy.Active.Import.Register", "Power.Active.Import", ..."""
+    evse_id: int | None = None
+    """From 1 (OCPP 2.x); 0 is the main meter."""
+    phase: str | None = None
+    """L1, L1-N, L1-L2, ...; None is all of them."""
+
+
+class MeterValue(_Stored):
+    """One sampled value (OCPP 1.6 edition 2, section 7.43; OCPP 2.0.1 part 2, SampledValueType)."""
+
+    id: PydanticObjectId = Field(alias="_id")
+    """Derived from the message and the place in it, so that both ends of a connection write the same document."""
+    timestamp: Moment | None = None
+    """When it was sampled, by the station's clock; when it was recorded, if the station did not say."""
+    metadata: MeterMetadata
+    """What was measured where."""
+    value: Number | None = None
+    """In ``unit``; None when the text is no number, as with signed data."""
+    unit: str | None = None
+    """Normalised: Wh, W, A, V, varh, var, VAh, VA, Celsius, Percent, ..."""
+    context: str | None = None
+    """Sample.Periodic, Transaction.Begin, ..."""
+    format: str | None = None
+    """Raw or SignedData (OCPP 1.6)."""
+    location: str | None = None
+    """Outlet, Inlet, Body, Cable, EV."""
+    original_value: str | None = None
+    """The value as the station wrote it."""
+    original_unit: str | None = None
+    """The unit as the station wrote it."""
+    multiplier: int | None = None
+    """Power of ten, as sent (OCPP 2.x)."""
+    signed: Json = None
+    """signedMeterValue, untouched (OCPP 2.x)."""
+    transaction_ref: str | None = None
+    """The transaction it belongs to: _id in transactions, as 24 hexadecimal digits."""
+    message_ref: str | None = None
+    """The message it came in: _id in ocpp_messages, as 24 hexadecimal digits."""
+    session_id: str | None = None
+    """_id in sessions, as 24 hexadecimal digits."""
+    received_at: Moment | None = None
+    """When it was recorded."""
+    timestamp_text: str | None = None
+    """The time as the station wrote it."""
+    protocol_version: str | None = None
+    """"1.6", "2.0.1" or "2.1"; None when nobody said."""
+    created_at: Moment | None = None
+    """When this document was written."""
+    schema_version: int = SCHEMA_VERSION
+    """Of this document."""
+
+
+MODELS: Mapping[Collection, type[BaseModel]] = MappingProxyType(
+    {
+        "messages": Message,
+        "transactions": Transaction,
+        "stations": Station,
+        "sessions": Session,
+        "meter_values": MeterValue,
+    }
+)
 
 
 def _index(*fields: str, unique: bool = False) -> IndexModel:
-    return IndexModel([(name, ASCENDING) for name in fields], name="_".join(fields), unique=unique)
+    # The names MongoDB itself would give: a database that has an index of these keys keeps it without a conflict.
+    name = "_".join(f"{field}_{ASCENDING}" for field in fields)
+    return IndexModel([(field, ASCENDING) for field in fields], name=name, **({"unique": True} if unique else {}))
 
 
-INDEXES: dict[str, list[IndexModel]] = {
-    "messages": [
-        _index("station_id", "timestamp"),
-        _index("message_id"),
-        _index("correlation_id"),
-        _index("action", "timestamp"),
-        _index("timestamp"),
-        _index("session_id", "sequence"),
-    ],
-    "transactions": [
-        # Not unique: programs answer every start with 1, and counters restart.
-        _index("transaction_id", "station_id"),
-        _index("station_id", "start_timestamp"),
-        _index("status"),
-        _index("id_tag"),
-    ],
-    "stations": [
-        _index("station_id", unique=True),
-        _index("connection_status"),
-        _index("enabled", "auto_start"),
-        _index("tags"),
-        _index("protocol_version"),
-    ],
-    "sessions": [
-        _index("station_id", "opened_at"),
-        _index("status"),
-    ],
-    "meter_values": [
-        _index("metadata.station_id", "timestamp"),
-        _index("metadata.transaction_id", "metadata.station_id", "timestamp"),
-        _index("metadata.measurand", "timestamp"),
-        _index("transaction_ref", "timestamp"),
-    ],
-}
-"""The indexes of each collection."""
+INDEXES: Mapping[Collection, Sequence[IndexModel]] = MappingProxyType(
+    {
+        "messages": (
+            _index("station_id", "timestamp"),
+            _index("message_id"),
+            _index("correlation_id"),
+            _index("action", "timestamp"),
+            _index("timestamp"),
+            _index("session_id", "sequence"),
+        ),
+        "transactions": (
+            _index("transaction_id"),
+            _index("transaction_id"),
+            _index("transaction_id", "station_id"),
+            _index("station_id", "start_timestamp"),
+            _index("status"),
+            _index("status", "station_id"),
+            _index("id_tag"),
+        ),
+        "stations": (
+            _index("station_id", unique=True),
+            _index("connection_status"),
+            _index("enabled", "auto_start"),
+            _index("tags"),
+            _index("protocol_version"),
+        ),
+        "sessions": (
+            _index("station_id", "opened_at"),
+            _index("status"),
+        ),
+        "meter_values": (
+            _index("metadata.station_id", "timestamp"),
+            _index("metadata.transaction_id", "metadata.station_id", "timestamp"),
+            _index("metadata.measurand", "timestamp"),
+            _index("transaction_ref", "timestamp"),
+        ),
+    }
+)
+"""Apart from ``_id``, only ``stations.station_id`` is unique."""
+
+
+if TYPE_CHECKING:
+    # What ``bind`` makes, for the type checker. A stored document always has its id, so the models are stricter
+    # than Beanie's Document.
+    class MessageDocument(Message, Document):  # type: ignore[misc]
+        """A message, bound to a collection."""
+
+    class TransactionDocument(Transaction, Document):  # type: ignore[misc]
+        """A transaction, bound to a collection."""
+
+    class StationDocument(Station, Document):  # type: ignore[misc]
+        """A station, bound to a collection."""
+
+    class SessionDocument(Session, Document):  # type: ignore[misc]
+        """A session, bound to a collection."""
+
+    class MeterValueDocument(MeterValue, Document):  # type: ignore[misc]
+        """A meter value, bound to a collection."""
+
+
+class CollectionNames(Protocol):
+    """The settings that name the collections."""
+
+    @property
+    def messages_collection(self) -> str: ...  # noqa: D102 - the names say it
+    @property
+    def transactions_collection(self) -> str: ...  # noqa: D102
+    @property
+    def stations_collection(self) -> str: ...  # noqa: D102
+    @property
+    def sessions_collection(self) -> str: ...  # noqa: D102
+    @property
+    def meter_values_collection(self) -> str: ...  # noqa: D102
 
 
 @dataclass(frozen=True, slots=True)
 class Documents:
-    """The five document classes of one plugin, on one loop."""
+    """The document classes of one plugin: models that are Beanie documents of its own collections."""
 
-    message: Any
-    transaction: Any
-    station: Any
-    session: Any
-    meter_value: Any
+    messages: type[MessageDocument]
+    transactions: type[TransactionDocument]
+    stations: type[StationDocument]
+    sessions: type[SessionDocument]
+    meter_values: type[MeterValueDocument]
 
-    async def init(self, database: Any) -> None:
-        """Bind them to a Motor or mongomock-motor database. Makes no index: the store does."""
-        classes = [self.message, self.transaction, self.station, self.session, self.meter_value]
-        await init_beanie(database=database, document_models=classes, skip_indexes=True)
+    async def init(self, database: AsyncIOMotorDatabase[dict[str, Any]]) -> None:
+        """Bind the classes to a database of Motor or mongomock-motor, for the loop that runs now.
+
+        Indexes are left alone: who may read may not always make them.
+
+        Raises:
+            StoreUnavailableError: MongoDB did not answer, or refused.
+        """
+        classes = [self.messages, self.transactions, self.stations, self.sessions, self.meter_values]
+        with translated("opening the database", database):
+            await init_beanie(database=database, document_models=[*classes], skip_indexes=True)
+
+    @contextmanager
+    def translated(self, what: str) -> Iterator[None]:
+        """Turn the driver's errors into this package's; ``what`` reads as after "while"."""
+        with translated(what, self.messages.get_motor_collection().database):
+            yield
 
 
-def bind(settings: Settings) -> Documents:
-    """Build document classes for one plugin: binding a shared class would rebind it for the whole process."""
-    names = settings.collections()
-    classes = {key: _document(model, names[key]) for key, model in MODELS.items()}
-    return Documents(*classes.values())
+def bind(names: CollectionNames) -> Documents:
+    """Make the document classes of one plugin; they can be used after ``init``."""
+    return Documents(
+        messages=cast("type[MessageDocument]", _bound(Message, names.messages_collection)),
+        transactions=cast("type[TransactionDocument]", _bound(Transaction, names.transactions_collection)),
+        stations=cast("type[StationDocument]", _bound(Station, names.stations_collection)),
+        sessions=cast("type[SessionDocument]", _bound(Session, names.sessions_collection)),
+        meter_values=cast("type[MeterValueDocument]", _bound(MeterValue, names.meter_values_collection)),
+    )
 
 
-def _document(model: type[_Model], collection: str) -> Any:
-    class Bound(model, BeanieDocument):  # type: ignore[valid-type, misc]
-        class Settings:
-            name = collection
+def _bound(model: type[ModelT], name: str) -> type[ModelT]:
+    """Make a Beanie document of a model, for one collection.
 
-    Bound.__name__ = Bound.__qualname__ = model.__name__
-    return Bound
+    Beanie puts every model of a document's module into a registry of the whole process, by bare name, where ours
+    would displace a "Station" of the host's own. So the classes say that they are of a module that is none.
+    """
+    body = {
+        "__module__": f"{__name__}.{name}",
+        "__doc__": model.__doc__,
+        "model_config": ConfigDict(use_attribute_docstrings=False),
+    }
+    document: Any = new_class(model.__name__, (model, Document), exec_body=lambda namespace: namespace.update(body))
+    document.Settings = type("Settings", (), {"name": name})
+    return cast("type[ModelT]", document)

@@ -197,9 +197,7 @@ class EmbeddedMongod:
                 return
             # Another process may take a port between our look and mongod's bind; a chosen one is kept to.
             if code != _PORT_TAKEN or self._port is not None or attempts_left == 0:
-                raise MongodUnavailable(
-                    f"mongod ended with code {code} at its start: {_last_words(log, already)}"
-                )
+                raise MongodUnavailable(f"mongod ended with code {code} at its start: {_last_words(log, already)}")
 
     def _prepared_log(self) -> Path:
         try:
@@ -278,9 +276,7 @@ class EmbeddedMongod:
         from pymongo import MongoClient
 
         patience = max(1, int((deadline - time.monotonic()) * 1000))
-        return MongoClient(
-            uri, serverSelectionTimeoutMS=patience, connectTimeoutMS=patience, socketTimeoutMS=patience
-        )
+        return MongoClient(uri, serverSelectionTimeoutMS=patience, connectTimeoutMS=patience, socketTimeoutMS=patience)
 
     def _end(self, *, kill: bool) -> None:
         if self._child is None:
@@ -306,9 +302,7 @@ class _Child:
     def __init__(self, command: list[str], log: Path) -> None:
         opened: Future[subprocess.Popen[bytes]] = Future()
         arguments = (_bound_to_us(command), log, opened)
-        self._thread = threading.Thread(
-            target=self._keep, args=arguments, name="embedded-mongod", daemon=True
-        )
+        self._thread = threading.Thread(target=self._keep, args=arguments, name="embedded-mongod", daemon=True)
         self._thread.start()
         try:
             self.process = opened.result()

@@ -20,6 +20,7 @@ from ocpp_mongo_plugin.facts import Moment
 EXACT = Context(prec=40, traps=[])
 
 _INT64 = 1 << 63
+_LEAST, _BEYOND = Decimal(-_INT64), Decimal(_INT64)
 _MOST_DIGITS = 4300  # beyond it int() refuses (Python 3.11), or takes minutes (Python 3.10)
 _MOST_NUMBER_CHARACTERS = 400  # a float written out in full has 309 digits before the point
 
@@ -174,7 +175,7 @@ def _is_number(value: Any) -> bool:
 
 def _fits(value: Decimal) -> bool:
     """Whether the number is finite and has at most 64 bits."""
-    return value.is_finite() and -_INT64 <= value < _INT64
+    return value.is_finite() and _LEAST <= value < _BEYOND
 
 
 def _parsed(digits: str) -> int | None:

@@ -206,11 +206,7 @@ class Conversation:
 
     def expire(self, before: datetime) -> list[PendingCall]:
         """Take the calls that were recorded before that time and have no answer yet."""
-        old = [
-            k
-            for k, c in self._pending.items()
-            if c.frame.timestamp is not None and c.frame.timestamp < before
-        ]
+        old = [k for k, c in self._pending.items() if c.frame.timestamp is not None and c.frame.timestamp < before]
         return [self._pending.pop(key) for key in old]
 
     def abandon(self) -> list[PendingCall]:

@@ -23,7 +23,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import FrameType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import pluggy
 
@@ -34,6 +34,7 @@ from ocpp_mongo_plugin.frames import Frame
 OWN_NAME = "ocpp-mongo"
 OWN_DISTRIBUTION = "ocpp-mongo-plugin"
 GROUP = "ocpp"
+PluginManager: TypeAlias = pluggy.PluginManager
 
 HOOKS: dict[str, str] = {
     name: next(iter(inspect.signature(function).parameters))
@@ -173,7 +174,7 @@ class Hooks:
                 call.function(frame)
             # One plugin's error is nobody else's. Nothing can have cancelled the host inside a plain call,
             # so a CancelledError is the plugin's own too.
-            except (Exception, CancelledError) as error:  # noqa: BLE001, PERF203
+            except (Exception, CancelledError) as error:  # noqa: BLE001
                 self._failed(call.plugin, call.hook, error)
 
     def _failed(self, plugin: str, hook: str, error: BaseException) -> None:
@@ -190,9 +191,7 @@ class Hooks:
                 return
             self._named[plugin, hook] = now
         kind, place = type(error).__name__, _place(error)
-        _log.warning(
-            "plugin %r: hook %s raised %s %s (%d errors of it so far)", plugin, hook, kind, place, count
-        )
+        _log.warning("plugin %r: hook %s raised %s %s (%d errors of it so far)", plugin, hook, kind, place, count)
 
     def _refused(self, worker: _Worker, hook: str) -> None:
         self._count_dropped(worker.plugin, 1)
@@ -231,9 +230,7 @@ class Hooks:
 
     def _calls(self, hook: str) -> tuple[_Call, ...]:
         """Return one call a plugin, in pluggy's order, ours first."""
-        names = dict.fromkeys(
-            impl.plugin_name for impl in reversed(getattr(self.manager.hook, hook).get_hookimpls())
-        )
+        names = dict.fromkeys(impl.plugin_name for impl in reversed(getattr(self.manager.hook, hook).get_hookimpls()))
         ours_first = sorted(names, key=lambda name: name != OWN_NAME)
         return tuple(_Call(name, hook, self._listeners[name].function(hook)) for name in ours_first)
 
@@ -331,16 +328,12 @@ class _Plugins(pluggy.PluginManager):
             if hook not in HOOKS:
                 if options is None or options.get("optionalhook"):
                     continue
-                raise ArgumentError(
-                    f"plugin {name!r}: there is no hook {hook!r}; the hooks are {', '.join(HOOKS)}"
-                )
+                raise ArgumentError(f"plugin {name!r}: there is no hook {hook!r}; the hooks are {', '.join(HOOKS)}")
             if options is None:
                 if callable(inspect.getattr_static(plugin, attribute, None)):
                     raise ArgumentError(f"plugin {name!r}: hook {hook!r} is not marked with @hookimpl")
                 continue
-            fault = _fault(
-                plugin, attribute, wrapper=bool(options.get("wrapper") or options.get("hookwrapper"))
-            )
+            fault = _fault(plugin, attribute, wrapper=bool(options.get("wrapper") or options.get("hookwrapper")))
             if fault is not None:
                 raise ArgumentError(f"plugin {name!r}: hook {hook!r} {fault}")
 
@@ -370,11 +363,7 @@ class _Listener:
 
     def functions(self) -> dict[str, Callable[[Any], object]]:
         """Return what calls the hooks that this plugin implements behind the sink."""
-        return {
-            hook: self.function(hook)
-            for hook in LATER_HOOKS
-            if getattr(self._alone.hook, hook).get_hookimpls()
-        }
+        return {hook: self.function(hook) for hook in LATER_HOOKS if getattr(self._alone.hook, hook).get_hookimpls()}
 
 
 class _Abandoned(NamedTuple):
@@ -387,9 +376,7 @@ class _Abandoned(NamedTuple):
 class _Worker:
     """One plugin's thread, and the calls that wait for it."""
 
-    def __init__(
-        self, listener: _Listener, capacity: int, failed: Callable[[str, str, BaseException], None]
-    ) -> None:
+    def __init__(self, listener: _Listener, capacity: int, failed: Callable[[str, str, BaseException], None]) -> None:
         self.plugin = listener.name
         self.busy: str | None = None
         self.overflow_said = False

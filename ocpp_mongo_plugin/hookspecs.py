@@ -222,7 +222,7 @@ def ocpp_transaction_ended(transaction: TransactionView) -> None:
 
 @hookspec
 def ocpp_station_changed(station: StationView) -> None:
-    """Called when a station's connection, identity, heartbeat, last error or a connector has changed."""
+    """Called when a station's connection, identity, last error or one of its connectors has changed."""
 
 
 @hookspec

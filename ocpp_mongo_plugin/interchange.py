@@ -97,19 +97,18 @@ def open_interchange(path: Path) -> IO[bytes]:
         ImportFormatError: there is no such file, it cannot be read, is empty, or is plainly something else.
     """
     try:
-        if path.is_dir():
-            raise ImportFormatError(f"{path} is a directory, not a file")
-        if path.exists() and not path.is_file():
-            raise ImportFormatError(f"{path} is not a regular file; an import reads its file twice")
-        file = path.open("rb")
+        special = (
+            "a directory" if path.is_dir() else "no regular file" if path.exists() and not path.is_file() else None
+        )
+        file = None if special else path.open("rb")
     except FileNotFoundError:
         raise ImportFormatError(f"{path} does not exist") from None
     except PermissionError:
         raise ImportFormatError(f"{path} may not be read by this user") from None
     except (OSError, ValueError) as error:
-        raise ImportFormatError(
-            f"{path} cannot be read: {getattr(error, 'strerror', None) or error}"
-        ) from None
+        raise ImportFormatError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from None
+    if file is None:
+        raise ImportFormatError(f"{path} is {special}; an import takes files, which it reads twice")
     start = file.read(2)
     other = next((name for magic, name in _OTHER_FILES.items() if start.startswith(magic)), None)
     if start and other is None:
@@ -154,11 +153,8 @@ def parse_time(text: str) -> datetime | None:
         return None
     year, month, day, hour, minute, second, fraction, _, sign, zone_hours, zone_minutes = match.groups()
     try:
-        local = datetime(
-            *(int(part) for part in (year, month, day, hour, minute, second or 0)),  # type: ignore[arg-type]
-            int(f"{fraction or '':0<6.6}"),
-            tzinfo=timezone.utc,
-        )
+        date = datetime(int(year), int(month), int(day), int(hour), int(minute), int(second or 0), tzinfo=timezone.utc)
+        local = date.replace(microsecond=int(f"{fraction or '':0<6.6}"))
         offset = timedelta(hours=int(zone_hours or 0), minutes=int(zone_minutes or 0))
         return local + offset if sign == "-" else local - offset
     except (ValueError, OverflowError):
@@ -167,9 +163,7 @@ def parse_time(text: str) -> datetime | None:
 
 def digest(text: str) -> int:
     """Return 64 bits that stand for the text."""
-    return int.from_bytes(
-        hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "big"
-    )
+    return int.from_bytes(hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "big")
 
 
 class Contents:
@@ -205,9 +199,7 @@ class Contents:
         added = recording.texts.add(sequence, digest(line.text))
         self.frames += added is True
         if added is None:
-            return BadLine(
-                line.number, f"sequence {sequence} of its session was on an earlier line, with another text"
-            )
+            return BadLine(line.number, f"sequence {sequence} of its session was on an earlier line, with another text")
         return None
 
     async def identify(self, stored_texts: StoredTexts) -> None:

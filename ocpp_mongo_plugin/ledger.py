@@ -20,7 +20,7 @@ _RECENT = 4
 _NEVER = datetime.min.replace(tzinfo=timezone.utc)
 
 _BOOKKEEPING = frozenset(
-    {"clocks", "evidence", "session_ids", "seq_nos", "first_seq_no", "last_seq_no", "noted"}
+    {"clocks", "evidence", "session_ids", "seq_nos", "first_seq_no", "last_seq_no", "noted", "stop_refs"}
 )
 
 
@@ -73,8 +73,7 @@ class Ledger:
         revision = self._revisions.pop((collection, key))
         self._put(collection, key, document if document is not None else _empty(collection, key))
         for merge in revision.merges:
-            self.merge(merge)
-        self._revisions.setdefault((collection, key), revision).document = self._documents[collection, key]
+            self.merge(merge, urgent=revision.urgent)
 
     # -- changes ----------------------------------------------------------------------------------------------
 
@@ -175,9 +174,7 @@ def _started(document: Document) -> datetime:
 
 
 def _empty(collection: Mutable, key: str) -> Document:
-    template = {"transactions": transactions.EMPTY, "stations": EMPTY_STATION, "sessions": EMPTY_SESSION}[
-        collection
-    ]
+    template = {"transactions": transactions.EMPTY, "stations": EMPTY_STATION, "sessions": EMPTY_SESSION}[collection]
     document = {name: _fresh(value) for name, value in template.items()}
     if collection != "transactions":
         document["station_id" if collection == "stations" else "session_id"] = key

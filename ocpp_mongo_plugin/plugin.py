@@ -13,10 +13,9 @@ import os
 from collections.abc import Callable
 from datetime import datetime, timezone
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 from weakref import WeakKeyDictionary
 
-import pluggy
 import pymongo
 from pymongo.errors import ConfigurationError, InvalidURI
 from pymongo.uri_parser import parse_uri
@@ -28,8 +27,8 @@ from ocpp_mongo_plugin.driver_errors import translated
 from ocpp_mongo_plugin.errors import NotStartedError, SettingError, StoreUnavailableError
 from ocpp_mongo_plugin.facts import TransactionEdit
 from ocpp_mongo_plugin.frames import Frame, Origin, SessionChange, Undelivered
-from ocpp_mongo_plugin.hooks import Hooks
-from ocpp_mongo_plugin.hookspecs import FrameLoss, ProjectedFact, StationView, TransactionView
+from ocpp_mongo_plugin.hooks import Hooks, PluginManager
+from ocpp_mongo_plugin.hookspecs import FrameLoss, ProjectedFact, StationView, TransactionView, hookimpl
 from ocpp_mongo_plugin.ledger import Ledger
 from ocpp_mongo_plugin.recording import Batch
 from ocpp_mongo_plugin.repositories import Messages, MeterValues, Sessions, Stations, Transactions
@@ -42,7 +41,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("ocpp_mongo_plugin")
 
-_hookimpl = pluggy.HookimplMarker("ocpp")
 _APPLICATION = "ocpp-mongo-plugin"
 _UTC = timezone.utc
 
@@ -71,12 +69,8 @@ class MongoPlugin:
         name = database if isinstance(database, str) else None
         self._handle = None if isinstance(database, str) else database
         if uri is not None and self._handle is not None:
-            raise SettingError(
-                "give either a uri or a database handle, not both: a handle has its own server"
-            )
-        self.settings: Settings = read_settings(
-            {"uri": uri, "database": name, "record_all": record_all, **settings}
-        )
+            raise SettingError("give either a uri or a database handle, not both: a handle has its own server")
+        self.settings: Settings = read_settings({"uri": uri, "database": name, "record_all": record_all, **settings})
         self._synchronous = None if self._handle is None else _synchronous(self._handle)
         if self._handle is None:
             check_uri(self.settings)
@@ -96,7 +90,7 @@ class MongoPlugin:
 
     # -- lifecycle ---------------------------------------------------------------------------------------------
 
-    async def __aenter__(self) -> MongoPlugin:
+    async def __aenter__(self) -> MongoPlugin:  # noqa: PYI034 - typing.Self is younger than Python 3.10
         await self.start()
         return self
 
@@ -154,7 +148,7 @@ class MongoPlugin:
     def _at_exit(self) -> None:
         """Store what waits when the program ends without closing us."""
         sink = self._sink
-        if sink is None or not self._recorder.split(":")[1] == str(os.getpid()):
+        if sink is None or self._recorder.split(":")[1] != str(os.getpid()):
             return
         self._stop_capture()
         sink.begin_close(self.settings.shutdown_timeout)
@@ -223,7 +217,7 @@ class MongoPlugin:
         return self._hooks.register(plugin, name)
 
     @property
-    def pluggy(self) -> pluggy.PluginManager:
+    def pluggy(self) -> PluginManager:
         """The plugin manager that calls the hooks."""
         return self._hooks.manager
 
@@ -305,9 +299,7 @@ class MongoPlugin:
 
     def _started(self) -> Sink:
         if self._sink is None:
-            raise NotStartedError(
-                "the plugin is not started: use 'async with MongoPlugin(...)' or await start()"
-            )
+            raise NotStartedError("the plugin is not started: use 'async with MongoPlugin(...)' or await start()")
         return self._sink
 
     def _offer(self, item: Any) -> None:
@@ -343,11 +335,11 @@ class _Persistence:
     def __init__(self) -> None:
         self.offer: Callable[[Frame], object] = lambda _frame: None
 
-    @_hookimpl(tryfirst=True)
+    @hookimpl(tryfirst=True)
     def ocpp_frame_sent(self, frame: Frame) -> None:
         self.offer(frame)
 
-    @_hookimpl(tryfirst=True)
+    @hookimpl(tryfirst=True)
     def ocpp_frame_received(self, frame: Frame) -> None:
         self.offer(frame)
 
@@ -439,13 +431,11 @@ def _synchronous(handle: Any) -> Database[Any]:
     """Return the synchronous database inside a Motor or mongomock-motor handle: it works from any thread."""
     inside = getattr(handle, "delegate", None)
     module = type(inside).__module__
-    if type(inside).__name__ == "Database" and module.startswith(("pymongo.", "mongomock.")):
-        return inside  # type: ignore[no-any-return]
+    if inside is not None and type(inside).__name__ == "Database" and module.startswith(("pymongo.", "mongomock.")):
+        return cast("Database[Any]", inside)
     kind = type(handle).__name__
     hint = "; pass client['name'], the database, instead of the client" if kind.endswith("Client") else ""
-    raise SettingError(
-        f"database takes a name, or a Motor or mongomock-motor database handle, not {kind}{hint}"
-    )
+    raise SettingError(f"database takes a name, or a Motor or mongomock-motor database handle, not {kind}{hint}")
 
 
 def check_uri(settings: Settings) -> None:

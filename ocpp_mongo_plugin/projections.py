@@ -90,7 +90,7 @@ class Projection:
         number = getattr(fact, "transaction_id", None)
         if isinstance(number, int) and not -_INT64 <= number < _INT64:
             # BSON has no such integer; the digits are kept.
-            fact = replace(fact, transaction_id=str(number))  # type: ignore[call-arg]
+            fact = replace(fact, **{"transaction_id": str(number)})  # type: ignore[arg-type]  # noqa: PIE804 - not all facts have it
         _PROJECT[type(fact)](self, fact, source)
 
     def edit(self, edit: facts.TransactionEdit) -> None:
@@ -196,9 +196,7 @@ def _connectors(
     if not evse_id:
         return []
     station = projection.ledger.document("stations", station_id) or {}
-    known = [
-        (c["evse_id"], c["connector_id"]) for c in station.get("connectors") or [] if c["evse_id"] == evse_id
-    ]
+    known = [(c["evse_id"], c["connector_id"]) for c in station.get("connectors") or [] if c["evse_id"] == evse_id]
     return known or [(evse_id, 1)]
 
 
@@ -271,9 +269,7 @@ def _begin(projection: Projection, fact: facts.TransactionStarted, source: Sourc
     key = own if known is not None else _retried(projection, fact, source.station_id) or own
     if known is None and key == own:
         _supersede(projection, own, fact.at.at, source, None, fact.connector_id)
-    noted = (
-        [f"meterStart {fact.meter_start}"] if fact.meter_start is not None and fact.meter_start < 0 else []
-    )
+    noted = [f"meterStart {fact.meter_start}"] if fact.meter_start is not None and fact.meter_start < 0 else []
     if key != own and start_is_known(projection.ledger.document("transactions", key) or {}):
         noted.append("start repeated with another message id")
     if fact.at.at is None:
@@ -315,9 +311,7 @@ def _retried(projection: Projection, fact: facts.TransactionStarted, station_id:
         by_hand = document.get("status") == ACTIVE and "start" not in (document.get("clocks") or {})
         if by_hand and document.get("id_tag") in (None, fact.id_tag):
             return key
-        if same and (
-            plausible or (document.get("status") == ACTIVE and document.get("transaction_id") is None)
-        ):
+        if same and (plausible or (document.get("status") == ACTIVE and document.get("transaction_id") is None)):
             return key
     return None
 
@@ -359,15 +353,15 @@ def _stopped(projection: Projection, fact: facts.TransactionStopped, source: Sou
         "stop_timestamp_text": fact.at.text,
         "stop_received_at": source.received_at,
         "meter_stop": _not_negative(fact.meter_stop),
-        "reason": fact.reason
-        or "Local",  # may be left out when it is Local: OCPP 1.6 edition 2, section 6.49
+        "reason": fact.reason or "Local",  # may be left out when it is Local: OCPP 1.6 edition 2, section 6.49
         "stop_id_tag": fact.id_tag,
     }
     if _stopped_otherwise(document, stop):
         noted.append("stopped twice")
     parts: list[Part] = [Earliest("stop", source.clock, stop), with_status(COMPLETED, source.clock)]
     readings = _readings(fact.samples, source, "1")
-    projection.transaction(key, *parts, *readings, Union("noted", noted), *source.evidence())
+    parts += [Union("noted", noted), Union("stop_refs", [_stop_ref(source)]), *source.evidence()]
+    projection.transaction(key, *parts, *readings)
     place = (document.get("connector_id"), None)
     _meter_values(projection, fact.samples, source, key, place, fact.transaction_id)
     _occupancy(projection, source.clock, key)
@@ -375,29 +369,31 @@ def _stopped(projection: Projection, fact: facts.TransactionStopped, source: Sou
 
 def _stop_of(projection: Projection, fact: facts.TransactionStopped, source: Source) -> tuple[str, list[str]]:
     """Return the transaction that this stop ends, and what is odd about that."""
-    named = _with_id(projection, source.station_id, fact.transaction_id)
-    told = [k for k, d in named if source.key in (d.get("evidence") or [])]
+    known = projection.ledger.transactions(source.station_id)
+    told = [k for k, d in known if _stop_ref(source) in (d.get("stop_refs") or [])]
     if told:
-        return told[-1], []
+        return told[-1], []  # told before, or from the other end
+    named = _with_id(projection, source.station_id, fact.transaction_id)
     active = [(k, d) for k, d in named if d.get("status") == ACTIVE]
     if active:
         return _best_match(active, fact), []
     if named:
         failed = [(k, d) for k, d in named if d.get("status") == FAILED]
         return (failed or named)[-1][0], []
-    unnamed = [
-        (k, d) for k, d in projection.ledger.active(source.station_id) if d.get("transaction_id") is None
-    ]
+    unnamed = [(k, d) for k, d in projection.ledger.active(source.station_id) if d.get("transaction_id") is None]
     if len(unnamed) == 1:
         return unnamed[0][0], ["stop before the start's answer"]
     running = projection.ledger.active(source.station_id)
     if _is_no_id(fact.transaction_id) and len(running) == 1:
         return running[0][0], [f"stop names transaction {fact.transaction_id}"]
-    key = derived_key(
-        fact.at.at, source.station_id, "stop", source.message.message_id, source.message.payload
-    )
+    key = _stop_ref(source)
     _unseen(projection, key, fact.transaction_id, source)
     return key, ["stop without start"]
+
+
+def _stop_ref(source: Source) -> str:
+    """Return what is the same of one StopTransaction however often, and from whichever end, it is told."""
+    return derived_key(None, source.station_id, "stop", source.message.message_id, source.message.payload)
 
 
 def _best_match(active: list[tuple[str, Document]], fact: facts.TransactionStopped) -> str:
@@ -421,9 +417,7 @@ def _stopped_otherwise(document: Document, stop: Document) -> bool:
     )
 
 
-def _unseen(
-    projection: Projection, key: str, transaction_id: facts.TransactionId | None, source: Source
-) -> None:
+def _unseen(projection: Projection, key: str, transaction_id: facts.TransactionId | None, source: Source) -> None:
     """Begin a transaction of which only a later message was seen."""
     projection.transaction(
         key,
@@ -531,9 +525,7 @@ def _metered(projection: Projection, fact: facts.Metered, source: Source) -> Non
         readings = _readings(fact.samples, source, "1")
         projection.transaction(key, *readings, *source.evidence())
         _occupancy(projection, source.clock, key)
-    _meter_values(
-        projection, fact.samples, source, key, (fact.connector_id, fact.evse_id), fact.transaction_id
-    )
+    _meter_values(projection, fact.samples, source, key, (fact.connector_id, fact.evse_id), fact.transaction_id)
 
 
 def _metered_transaction(projection: Projection, fact: facts.Metered, source: Source) -> str | None:
@@ -556,9 +548,7 @@ def _metered_transaction(projection: Projection, fact: facts.Metered, source: So
             "start_timestamp_text": None,
             "start_received_at": source.received_at,
         }
-        projection.transaction(
-            key, Earliest("place", "~", place), Earliest("start", "~" + source.clock, start)
-        )
+        projection.transaction(key, Earliest("place", "~", place), Earliest("start", "~" + source.clock, start))
         return key
     running = projection.ledger.active(source.station_id) if fact.connector_id else []
     on_connector = [k for k, d in running if d.get("connector_id") == fact.connector_id]
@@ -653,9 +643,7 @@ def _edit(projection: Projection, edit: facts.TransactionEdit) -> None:
         return
     fields = dict(edit.fields)
     if edit.operation == "complete":
-        projection.transaction(
-            key, _by_hand(projection, key, "status", {"status": COMPLETED, "failure": None}, "3")
-        )
+        projection.transaction(key, _by_hand(projection, key, "status", {"status": COMPLETED, "failure": None}, "3"))
     elif edit.operation == "fail":
         failure = {"status": FAILED, "failure": fields.pop("failure", None)}
         projection.transaction(key, _by_hand(projection, key, "status", failure, "2"))
@@ -665,15 +653,11 @@ def _edit(projection: Projection, edit: facts.TransactionEdit) -> None:
     if "status" in fields:
         status = {"status": fields.pop("status")}
         projection.transaction(key, _by_hand(projection, key, "status", status))
-    projection.transaction(
-        key, *(_by_hand(projection, key, f"edited {n}", {n: v}) for n, v in fields.items())
-    )
+    projection.transaction(key, *(_by_hand(projection, key, f"edited {n}", {n: v}) for n, v in fields.items()))
     _occupancy(projection, "", key)
 
 
-def _by_hand(
-    projection: Projection, key: str, group: str, values: Mapping[str, Any], rank: str = ""
-) -> Latest:
+def _by_hand(projection: Projection, key: str, group: str, values: Mapping[str, Any], rank: str = "") -> Latest:
     """Set fields by hand: what a person says stands until something newer is recorded."""
     document = projection.ledger.document("transactions", key) or {}
     clock = (document.get("clocks") or {}).get(group, "")

@@ -22,7 +22,6 @@ from ocpp_mongo_plugin.frames import (
     Message,
     Origin,
     PendingCall,
-    Session,
     SessionChange,
     Undelivered,
     decode,
@@ -172,9 +171,7 @@ class Recording:
                 key = event_key(frame.station_id, fact.transaction_id)
                 if self.ledger.document("transactions", key) is None:
                     wanted.transactions.add(key)
-            elif not any(
-                d.get("transaction_id") == mentioned for _, d in self.ledger.active(frame.station_id)
-            ):
+            elif not any(d.get("transaction_id") == mentioned for _, d in self.ledger.active(frame.station_id)):
                 wanted.mentions.add(Mention(frame.station_id, mentioned))
 
     def _station_wants(self, station_id: str, wanted: Wanted) -> None:
@@ -232,9 +229,7 @@ class Recording:
         elif isinstance(item, facts.TransactionEdit):
             projection.edit(item)
 
-    def _take_frame(
-        self, frame: Frame, message: Message, batch: Batch, projection: Projection, now: datetime
-    ) -> None:
+    def _take_frame(self, frame: Frame, message: Message, batch: Batch, projection: Projection, now: datetime) -> None:
         line = self._line(frame)
         origin = self._origin(frame, message, line)
         call = self._pair(frame, message, origin, line, batch)
@@ -272,18 +267,14 @@ class Recording:
         call = line.conversation.answered(_opposite(side), message.message_id)
         if call is not None:
             outcome = "answered" if message.message_type == "CallResult" else "error"
-            batch.amends.append(
-                Amend(message_key(call.frame.session_id, call.frame.sequence), {"outcome": outcome})
-            )
+            batch.amends.append(Amend(message_key(call.frame.session_id, call.frame.sequence), {"outcome": outcome}))
         return call
 
     def _origin(self, frame: Frame, message: Message, line: _Line) -> Origin | None:
         if frame.origin is not None:
             return frame.origin
         if frame.direction != "unknown":
-            return (
-                None if line.role is None else line.role if frame.direction == "sent" else _OTHER[line.role]
-            )
+            return None if line.role is None else line.role if frame.direction == "sent" else _OTHER[line.role]
         if message.action is not None:
             return dialects.origin_of(message.action, frame.protocol_version)
         caller = line.conversation.holds(message.message_id)

@@ -339,9 +339,7 @@ class Transactions(_Repository):
         await self._edit("fail", transaction_id, station_id, {"failure": reason, "reason": reason})
         return await self.get(transaction_id, station_id)
 
-    async def update_transaction_id(
-        self, old: TransactionId, station_id: str, new: TransactionId
-    ) -> Transaction:
+    async def update_transaction_id(self, old: TransactionId, station_id: str, new: TransactionId) -> Transaction:
         """Give a transaction the id that the CSMS chose.
 
         Raises:
@@ -362,9 +360,7 @@ class Transactions(_Repository):
             NotFoundError: there is none.
         """
         query = {**_of_station(station_id), "transaction_id": _id(transaction_id)}
-        found: list[Transaction] = await self._find(
-            "transaction", query, sort=["-start_timestamp"], limit=100
-        )
+        found: list[Transaction] = await self._find("transaction", query, sort=["-start_timestamp"], limit=100)
         if not found:
             raise NotFoundError(f"station {station_id!r} has no transaction {transaction_id!r}")
         return next((t for t in found if t.status == "active"), found[0])
@@ -388,21 +384,15 @@ class Transactions(_Repository):
         found = await self._find("transaction", query, sort=["-start_timestamp"], limit=1)
         return found[0] if found else None
 
-    async def by_station(
-        self, station_id: str, *, limit: int | None = 100, skip: int = 0
-    ) -> list[Transaction]:
+    async def by_station(self, station_id: str, *, limit: int | None = 100, skip: int = 0) -> list[Transaction]:
         """Return the transactions of a station, newest first."""
         query = _of_station(station_id)
-        return await self._find(
-            "transaction", query, sort=["-start_timestamp", "-_id"], limit=limit, skip=skip
-        )
+        return await self._find("transaction", query, sort=["-start_timestamp", "-_id"], limit=limit, skip=skip)
 
     async def by_id_tag(self, id_tag: str, *, limit: int | None = 100, skip: int = 0) -> list[Transaction]:
         """Return the transactions that an id tag started, newest first."""
         query = {"id_tag": _text("id_tag", id_tag)}
-        return await self._find(
-            "transaction", query, sort=["-start_timestamp", "-_id"], limit=limit, skip=skip
-        )
+        return await self._find("transaction", query, sort=["-start_timestamp", "-_id"], limit=limit, skip=skip)
 
     async def by_date_range(
         self,
@@ -415,9 +405,7 @@ class Transactions(_Repository):
     ) -> list[Transaction]:
         """Return the transactions that started at or after ``start`` and before ``end``, newest first."""
         query = {**_of_station(station_id), **_range("start_timestamp", start, end)}
-        return await self._find(
-            "transaction", query, sort=["-start_timestamp", "-_id"], limit=limit, skip=skip
-        )
+        return await self._find("transaction", query, sort=["-start_timestamp", "-_id"], limit=limit, skip=skip)
 
     async def stats(self, station_id: str | None = None) -> TransactionStats:
         """Return the figures of a station, or of all."""
@@ -478,9 +466,7 @@ class Transactions(_Repository):
         _text("station_id", station_id)
         if operation != "rename":
             _check_fields(fields)
-        clean = {
-            name: _utc(value) if isinstance(value, datetime) else value for name, value in fields.items()
-        }
+        clean = {name: _utc(value) if isinstance(value, datetime) else value for name, value in fields.items()}
         await self._reading.edit(TransactionEdit(operation, station_id, transaction_id, clean, at or _now()))
 
 
@@ -493,9 +479,7 @@ class Stations(_Repository):
         Raises:
             NotFoundError: it was never recorded nor configured.
         """
-        found: list[Station] = await self._find(
-            "station", {"_id": _text("station_id", station_id)}, sort=[], limit=1
-        )
+        found: list[Station] = await self._find("station", {"_id": _text("station_id", station_id)}, sort=[], limit=1)
         if not found:
             raise NotFoundError(f"there is no station {station_id!r}")
         return found[0]
@@ -513,9 +497,7 @@ class Stations(_Repository):
         """Return the stations that a person gave this tag."""
         return await self._by({"tags": _text("tag", tag)}, limit, skip)
 
-    async def by_version(
-        self, protocol_version: str, *, limit: int | None = None, skip: int = 0
-    ) -> list[Station]:
+    async def by_version(self, protocol_version: str, *, limit: int | None = None, skip: int = 0) -> list[Station]:
         """Return the stations that speak this version; "ocpp1.6" and "1.6" are the same."""
         _text("protocol_version", protocol_version)
         return await self._by({"protocol_version": {"$eq": normalise_version(protocol_version)}}, limit, skip)
@@ -572,9 +554,7 @@ class Stations(_Repository):
         }
         document = (await self._reading.documents()).station
         with translated("configuring a station"):
-            await document.get_motor_collection().update_one(
-                {"_id": {"$eq": station_id}}, update, upsert=True
-            )
+            await document.get_motor_collection().update_one({"_id": {"$eq": station_id}}, update, upsert=True)
         return await self.get(station_id)
 
     async def _by(self, query: Query, limit: int | None, skip: int) -> list[Station]:
@@ -763,9 +743,7 @@ def _range(field: str, start: datetime | None, end: datetime | None) -> Query:
 
 
 def _check_page(limit: int | None, skip: int) -> None:
-    if limit is not None and (
-        isinstance(limit, bool) or not isinstance(limit, int) or not 1 <= limit <= HIGHEST_LIMIT
-    ):
+    if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or not 1 <= limit <= HIGHEST_LIMIT):
         raise ArgumentError(f"limit takes a number from 1 to {HIGHEST_LIMIT}, or None for all, not {limit!r}")
     if isinstance(skip, bool) or not isinstance(skip, int) or skip < 0:
         raise ArgumentError(f"skip takes a number from 0, not {skip!r}")
@@ -775,9 +753,7 @@ def _check_fields(fields: Mapping[str, Any]) -> None:
     for name, value in fields.items():
         kinds = EDITABLE.get(name)
         if kinds is None:
-            raise ArgumentError(
-                f"a transaction has no field {name!r} to set; there are {', '.join(EDITABLE)}"
-            )
+            raise ArgumentError(f"a transaction has no field {name!r} to set; there are {', '.join(EDITABLE)}")
         if isinstance(value, bool) or not isinstance(value, kinds):
             takes = " or ".join(kind.__name__ for kind in kinds)
             raise ArgumentError(f"{name} takes {takes}, not {type(value).__name__}")

@@ -24,15 +24,11 @@ _PASSWORD = re.compile(r"(?P<scheme>[a-z+]+://)(?P<user>[^:/@\s]*):[^/\s]*@")
 class Settings(BaseSettings):
     """What can be set. Times are in seconds, sizes in bytes."""
 
-    model_config = SettingsConfigDict(
-        env_prefix=PREFIX, extra="forbid", frozen=True, hide_input_in_errors=True
-    )
+    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True, hide_input_in_errors=True)
 
     uri: SecretStr = Field(SecretStr(DEFAULT_URI), description="MongoDB connection string")
     database: str = Field("ocpp", min_length=1, description="Name of the database")
-    messages_collection: str = Field(
-        "ocpp_messages", min_length=1, description="Every frame, one document each"
-    )
+    messages_collection: str = Field("ocpp_messages", min_length=1, description="Every frame, one document each")
     transactions_collection: str = Field("transactions", min_length=1, description="Charging transactions")
     stations_collection: str = Field("stations", min_length=1, description="Stations and their connectors")
     sessions_collection: str = Field("sessions", min_length=1, description="WebSocket connections")
@@ -42,9 +38,7 @@ class Settings(BaseSettings):
         min_length=1,
         description="Frames that MongoDB refused, with their raw text and the reason",
     )
-    record_all: bool = Field(
-        True, description="Record every ChargePoint of the process, or only attached ones"
-    )
+    record_all: bool = Field(True, description="Record every ChargePoint of the process, or only attached ones")
     exclude_actions: Annotated[frozenset[str], NoDecode] = Field(
         frozenset(),
         description="Actions whose messages are left out of the message log, such as Heartbeat; comma-separated in "
@@ -56,9 +50,7 @@ class Settings(BaseSettings):
     )
     batch_size: int = Field(100, ge=1, le=100_000, description="Waiting frames that trigger a flush at once")
     batch_limit: int = Field(1_000, ge=1, le=10_000, description="Frames that one batch takes at most")
-    flush_interval: float = Field(
-        0.25, gt=0, le=5, description="Longest time a frame waits for a flush, in seconds"
-    )
+    flush_interval: float = Field(0.25, gt=0, le=5, description="Longest time a frame waits for a flush, in seconds")
     sync_interval: float = Field(
         30, gt=0, le=3600, description="Time between two periodic syncs of station state, in seconds"
     )
@@ -68,27 +60,21 @@ class Settings(BaseSettings):
         le=600,
         description="Longest time that closing, or the exit of the program, is held up, in seconds",
     )
-    operation_timeout: float = Field(
-        10, gt=0, le=600, description="Longest time of one MongoDB operation, in seconds"
-    )
+    operation_timeout: float = Field(10, gt=0, le=600, description="Longest time of one MongoDB operation, in seconds")
     call_timeout: float = Field(
         60,
         gt=0,
         le=86_400,
         description="Time after which a call without an answer has the outcome timeout, in seconds",
     )
-    flush_before_read: bool = Field(
-        True, description="Reads through the plugin see what was captured before them"
-    )
+    flush_before_read: bool = Field(True, description="Reads through the plugin see what was captured before them")
     create_indexes: bool = Field(True, description="Create missing indexes at start")
     load_plugins: bool = Field(True, description="Load plugins from the entry-point group ocpp")
 
     @field_validator("exclude_actions", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
-        return (
-            [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
-        )
+        return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
     @property
     def shown_uri(self) -> str:
@@ -120,7 +106,7 @@ def read_settings(given: Mapping[str, Any]) -> Settings:
     names = list(settings.collections().values())
     twice = {name for name in names if names.count(name) > 1}
     if twice:
-        raise SettingError(f"two collections have the same name {sorted(twice)[0]!r}; give each its own")
+        raise SettingError(f"two collections have the same name {min(twice)!r}; give each its own")
     return settings
 
 

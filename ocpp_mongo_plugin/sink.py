@@ -21,13 +21,10 @@ from functools import partial
 from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
 
-from ocpp_mongo_plugin.changes import Document
 from ocpp_mongo_plugin.driver_errors import ErrorClass, classify, describe
-from ocpp_mongo_plugin.facts import Fact
 from ocpp_mongo_plugin.frames import Frame
 from ocpp_mongo_plugin.ledger import Ledger
-from ocpp_mongo_plugin.projections import Source
-from ocpp_mongo_plugin.recording import Batch, Decoded, Item, Loaded, Recording, Wanted
+from ocpp_mongo_plugin.recording import Batch, Decoded, Item, Recording
 from ocpp_mongo_plugin.settings import Settings
 from ocpp_mongo_plugin.store import Store, Written
 
@@ -157,7 +154,7 @@ class Sink:
         if lost is not None:
             self._say_lost(item, lost)
             return False
-        if waiting == 1 or waiting == self._settings.batch_size:
+        if waiting in {1, self._settings.batch_size}:
             self._wake.set()
         return True
 
@@ -343,9 +340,7 @@ class Sink:
             self._wake.wait(max(0.0, self._next_sync - time.monotonic()))
         self._wake.clear()
         with self._lock:
-            soon = (
-                len(self._buffer) >= self._settings.batch_size or self._hurry or self._closing_at is not None
-            )
+            soon = len(self._buffer) >= self._settings.batch_size or self._hurry or self._closing_at is not None
             empty = not self._buffer
         if not soon and not empty:
             self._wake.wait(self._settings.flush_interval)

@@ -270,9 +270,7 @@ class Store:
                 for query, update in updates:
                     self._collections["messages"].update_one(query, update)
             else:
-                self._collections["messages"].bulk_write(
-                    [UpdateOne(*update) for update in updates], ordered=False
-                )
+                self._collections["messages"].bulk_write([UpdateOne(*update) for update in updates], ordered=False)
 
     def _remove(self, removal: Remove) -> None:
         with pymongo.timeout(self._settings.operation_timeout):
@@ -295,9 +293,7 @@ class Store:
             for key in ("stations", "sessions", "transactions"):
                 self._revise_collection(key, [r for r in revisions if r.collection == key], ledger, now)
                 pause()
-        logger.warning(
-            "documents keep changing under ocpp-mongo-plugin; they are written with the next batch"
-        )
+        logger.warning("documents keep changing under ocpp-mongo-plugin; they are written with the next batch")
 
     def _revise_collection(self, key: str, revisions: list[Revision], ledger: Ledger, now: datetime) -> None:
         if not revisions:
@@ -335,10 +331,10 @@ class Store:
                 operations.append((query, transcription.storable({**fields, **fresh})))
         collection = self._collections[key]
         if self._is_mock:
-            return all([_one_by_one(collection, query, values) for query, values in operations])
+            written = [_one_by_one(collection, query, values) for query, values in operations]
+            return all(written)
         writes = [
-            InsertOne(values) if query is None else UpdateOne(query, {"$set": values})
-            for query, values in operations
+            InsertOne(values) if query is None else UpdateOne(query, {"$set": values}) for query, values in operations
         ]
         try:
             result = collection.bulk_write(writes, ordered=False)
@@ -374,9 +370,7 @@ class Store:
         """Close what processes that died left open; return how many sessions."""
         with pymongo.timeout(self._settings.operation_timeout):
             sessions = self._orphans("sessions", {"status": "open"}, now)
-            stations = self._orphans(
-                "stations", {"connection_status": {"$in": ["connecting", "connected"]}}, now
-            )
+            stations = self._orphans("stations", {"connection_status": {"$in": ["connecting", "connected"]}}, now)
             for document in sessions:
                 end = document.get("last_message_at") or document.get("lease_expires_at") or now
                 values = {"status": "closed", "closed_at": end, "error": _DIED}
@@ -434,9 +428,7 @@ def _from_store(document: Document) -> Document:
 
 def _aware(value: Any) -> Any:
     # The mock hands out times without a zone.
-    return (
-        value.replace(tzinfo=timezone.utc) if isinstance(value, datetime) and value.tzinfo is None else value
-    )
+    return value.replace(tzinfo=timezone.utc) if isinstance(value, datetime) and value.tzinfo is None else value
 
 
 def _amend_here(amends: Iterable[Amend], messages: dict[str, Document]) -> list[Amend]:

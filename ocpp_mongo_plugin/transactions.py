@@ -41,7 +41,7 @@ _LAST_WINS = {
     "meter": ("meter_latest", "meter_latest_at"),
     "status": ("status", "failure"),
 }
-_SETS = ("session_ids", "evidence", "seq_nos", "noted")
+_SETS = ("session_ids", "evidence", "seq_nos", "stop_refs", "noted")
 
 EMPTY: Document = {
     "transaction_id": None,
@@ -86,9 +86,7 @@ def everything_of(document: Document) -> tuple[Part, ...]:
     clocks: dict[str, str] = document.get("clocks") or {}
     first = [Earliest(g, clocks[g], _values(document, f)) for g, f in _FIRST_WINS.items() if g in clocks]
     last = [
-        Latest(g, clocks[g], _values(document, f))
-        for g, f in _LAST_WINS.items()
-        if g in clocks and g != "identity"
+        Latest(g, clocks[g], _values(document, f)) for g, f in _LAST_WINS.items() if g in clocks and g != "identity"
     ]
     sets = [Union(name, [m for m in document.get(name) or [] if m != _NOT_SEEN]) for name in _SETS]
     rest = Known({name: document.get(name) for name in ("station_id", "protocol_version", "remote_start_id")})

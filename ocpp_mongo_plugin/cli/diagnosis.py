@@ -45,15 +45,11 @@ def show(*, uri: str | None, database: str | None, as_json: bool) -> int:
     failed = any(finding.level == "FAIL" for finding in findings)
     if as_json:
         found = [finding._asdict() for finding in findings]
-        print_json(
-            {"server": shown(settings), "database": settings.database, "ok": not failed, "findings": found}
-        )
+        print_json({"server": shown(settings), "database": settings.database, "ok": not failed, "findings": found})
         return int(failed)
     out.print(f"{shown(settings)}, database {settings.database}")
     for finding in findings:
-        line = Text.assemble(
-            (f"{finding.level:<4}", _COLOURS[finding.level]), f"  {finding.name}: {finding.text}"
-        )
+        line = Text.assemble((f"{finding.level:<4}", _COLOURS[finding.level]), f"  {finding.name}: {finding.text}")
         out.print(line)
     return int(failed)
 
@@ -69,9 +65,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
         yield Finding("server", "FAIL", str(error))
 
 
-def _looked(
-    look: Callable[[Plain, Settings], Iterator[Finding]], database: Plain, settings: Settings
-) -> list[Finding]:
+def _looked(look: Callable[[Plain, Settings], Iterator[Finding]], database: Plain, settings: Settings) -> list[Finding]:
     name = look.__name__.strip("_").replace("_", " ")
     try:
         with translated("looking"):
@@ -134,16 +128,12 @@ def _rights(database: Plain, settings: Settings) -> Iterator[Finding]:
         return
     privileges = status.get("authenticatedUserPrivileges", [])
     user = f"user {users[0].get('user')} of {users[0].get('db')}"
-    data = _lacking(
-        privileges, settings, _DATA, [*settings.collections().values(), settings.dead_letters_collection]
-    )
+    data = _lacking(privileges, settings, _DATA, [*settings.collections().values(), settings.dead_letters_collection])
     indexes = _lacking(privileges, settings, _INDEXES, list(settings.collections().values()))
     if data:
         yield Finding("rights", "FAIL", f"{user} may not {'; '.join(data)}; grant it the role readWrite")
     elif indexes:
-        yield Finding(
-            "rights", "WARN", f"{user} may not {'; '.join(indexes)}; have another user run ocpp-mongo init"
-        )
+        yield Finding("rights", "WARN", f"{user} may not {'; '.join(indexes)}; have another user run ocpp-mongo init")
     else:
         yield Finding("rights", "OK", f"{user} may read, write and create indexes")
 
@@ -192,8 +182,6 @@ def _schema(database: Plain, settings: Settings) -> Iterator[Finding]:
 def _dead_letters(database: Plain, settings: Settings) -> Iterator[Finding]:
     count = database[settings.dead_letters_collection].estimated_document_count()
     if count:
-        yield Finding(
-            "dead letters", "WARN", f"{count} in {settings.dead_letters_collection}; each says its reason"
-        )
+        yield Finding("dead letters", "WARN", f"{count} in {settings.dead_letters_collection}; each says its reason")
     else:
         yield Finding("dead letters", "OK", "none")

@@ -47,10 +47,7 @@ def gather(database: Plain, settings: Settings, station: str | None) -> Figures:
     mine = {} if station is None else {"station_id": {"$eq": station}}
     values = {} if station is None else {"metadata.station_id": {"$eq": station}}
     names = {**settings.collections(), "dead_letters": settings.dead_letters_collection}
-    counts = {
-        name: _count(database, name, values if kind == "meter_values" else mine)
-        for kind, name in names.items()
-    }
+    counts = {name: _count(database, name, values if kind == "meter_values" else mine) for kind, name in names.items()}
     return {
         "server": shown(settings),
         "database": settings.database,
@@ -64,11 +61,7 @@ def gather(database: Plain, settings: Settings, station: str | None) -> Figures:
 
 def _count(database: Plain, collection: str, query: Figures) -> int:
     # Without a query the collection's own count is exact on a single server and takes no time.
-    return (
-        database[collection].count_documents(query)
-        if query
-        else database[collection].estimated_document_count()
-    )
+    return database[collection].count_documents(query) if query else database[collection].estimated_document_count()
 
 
 def _messages(database: Plain, collection: str, query: Figures) -> Figures:
@@ -108,7 +101,7 @@ def _transactions(database: Plain, collection: str, query: Figures) -> Figures:
     return {
         "total": sum(row["count"] for row in rows.values()),
         **counts,
-        "total_energy_wh": sum(row["energy"] for row in rows.values()),
+        "total_energy_wh": round(sum(row["energy"] for row in rows.values()), 3),
         "average_energy_wh": round(rows.get("completed", {}).get("average") or 0, 3),
     }
 

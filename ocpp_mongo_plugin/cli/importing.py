@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import os
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -112,9 +113,7 @@ async def _import_one(
             while not plugin.has_room():
                 await plugin.flush(FLUSH_SECONDS)
             if not plugin.submit(item):
-                raise StoreUnavailableError(
-                    "the buffer has no room for another frame; give buffer_bytes more"
-                )
+                raise StoreUnavailableError("the buffer has no room for another frame; give buffer_bytes more")
         await plugin.flush(FLUSH_SECONDS)
         progress.advance(sum(isinstance(item, Frame) for item in chunk))
     after = plugin.stats
@@ -130,7 +129,8 @@ async def _import_one(
 
 async def _scan(path: Path, file: IO[bytes], progress: Moving) -> Contents:
     contents = Contents()
-    size = path.stat().st_size
+    size = file.seek(0, os.SEEK_END)
+    file.seek(0)
     progress.begin(f"reading {path.name}", size)
     last = 0
     for count, item in enumerate(read_lines(file, end=size)):
@@ -146,9 +146,7 @@ async def _scan(path: Path, file: IO[bytes], progress: Moving) -> Contents:
     if contents.bad > _MOST_SAID:
         say(f"{path}: {contents.bad - _MOST_SAID:,} more bad line(s)")
     if not contents.frames:
-        raise ImportFormatError(
-            f"{path} holds no frame in the interchange format ({contents.lines:,} line(s))"
-        )
+        raise ImportFormatError(f"{path} holds no frame in the interchange format ({contents.lines:,} line(s))")
     return contents
 
 

@@ -24,7 +24,7 @@ Plain: TypeAlias = Database[dict[str, Any]]
 PATIENCE_SECONDS = 5.0
 """A person waits in front of the terminal."""
 
-_GOOD_URI = re.compile(r"(mongodb(?:\+srv)?://)(?:([^:@/?]*)(?::[^@/?]*)?@)?([^@/?]*)(?:[/?].*)?")
+_GOOD_URI = re.compile(r"(mongodb(?:\+srv)?://)(?:([^:@/?]*)(?::[^@/?]*)?@)?([^@/?]*)(?:[/?][^@]*)?")
 
 
 def settings_of(uri: str | None, database: str | None) -> Settings:
@@ -61,9 +61,7 @@ def connected(settings: Settings) -> Iterator[Plain]:
         )
     except ConfigurationError as error:
         # Its text says what is wrong with the URI, and may quote it.
-        raise SettingError(
-            f"{shown(settings)} is no MongoDB URI that can be used: {_reason(error)}"
-        ) from None
+        raise SettingError(f"{shown(settings)} is no MongoDB URI that can be used: {_reason(error)}") from None
     except (ValueError, TypeError) as error:
         raise SettingError(f"{shown(settings)} is no MongoDB URI: {_reason(error)}") from None
     with client:

@@ -50,9 +50,7 @@ _ONLY_IN_2 = {
 }
 
 
-def understand(
-    message: Message, call: Message | None, version: str | None, origin: Origin | None
-) -> tuple[Fact, ...]:
+def understand(message: Message, call: Message | None, version: str | None, origin: Origin | None) -> tuple[Fact, ...]:
     """Return what a message says, in the order in which it counts. Never raises, whatever the JSON.
 
     Args:

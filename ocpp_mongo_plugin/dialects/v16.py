@@ -130,8 +130,9 @@ def _metered(call: Json) -> Facts:
 
 def _samples(meter_values: Any) -> tuple[facts.Sample, ...]:
     return tuple(
-        _sample(sampled, moment(meter_value.get("timestamp")))
+        _sample(sampled, at)
         for meter_value in objects(meter_values)
+        for at in (moment(meter_value.get("timestamp")),)
         for sampled in objects(meter_value.get("sampledValue"))
     )
 
@@ -166,11 +167,7 @@ def _noted(field: Literal["firmware_status", "diagnostics_status", "log_status"]
 
 def _security_event(call: Json) -> Facts:
     kind = text(call.get("type"))
-    return (
-        ()
-        if kind is None
-        else (facts.StationNoted("last_security_event", kind, moment(call.get("timestamp"))),)
-    )
+    return () if kind is None else (facts.StationNoted("last_security_event", kind, moment(call.get("timestamp"))),)
 
 
 def _availability(call: Json, answer: Json) -> Facts:
@@ -185,9 +182,7 @@ def _reserved(call: Json, answer: Json) -> Facts:
     reservation = integer(call.get("reservationId"))
     if answer.get("status") != "Accepted" or reservation is None:
         return ()
-    return (
-        facts.ReservationChanged(reservation, active=True, connector_id=integer(call.get("connectorId"))),
-    )
+    return (facts.ReservationChanged(reservation, active=True, connector_id=integer(call.get("connectorId"))),)
 
 
 def _reservation_cancelled(call: Json, answer: Json) -> Facts:

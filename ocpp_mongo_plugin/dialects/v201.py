@@ -130,9 +130,7 @@ def _transaction_event(call: Json) -> Facts:
     )
     if reservation is None:
         return (event,)
-    ended = facts.ReservationChanged(
-        reservation, active=False, connector_id=place.connector_id, evse_id=place.evse_id
-    )
+    ended = facts.ReservationChanged(reservation, active=False, connector_id=place.connector_id, evse_id=place.evse_id)
     return (event, ended)
 
 
@@ -152,9 +150,7 @@ def _cost_updated(call: Json, _answer: Json) -> Facts:
     return authorized(call.get("transactionId"), cost=call.get("totalCost"))
 
 
-def authorized(
-    transaction_id: Any, *, status: str | None = None, parent: str | None = None, cost: Any = None
-) -> Facts:
+def authorized(transaction_id: Any, *, status: str | None = None, parent: str | None = None, cost: Any = None) -> Facts:
     """Return what is said of a transaction's authorization and cost, if anything is."""
     identity, total = text(transaction_id), number(cost)
     if identity is None or (status is None and parent is None and total is None):
@@ -169,8 +165,9 @@ def _metered(call: Json) -> Facts:
 
 def _samples(meter_values: Any) -> tuple[facts.Sample, ...]:
     return tuple(
-        _sample(sampled, moment(meter_value.get("timestamp")))
+        _sample(sampled, at)
         for meter_value in objects(meter_values)
+        for at in (moment(meter_value.get("timestamp")),)
         for sampled in objects(meter_value.get("sampledValue"))
     )
 
@@ -206,11 +203,7 @@ def _noted(field: Literal["firmware_status", "log_status"]) -> Callable[[Json], 
 
 def _security_event(call: Json) -> Facts:
     kind = text(call.get("type"))
-    return (
-        ()
-        if kind is None
-        else (facts.StationNoted("last_security_event", kind, moment(call.get("timestamp"))),)
-    )
+    return () if kind is None else (facts.StationNoted("last_security_event", kind, moment(call.get("timestamp"))),)
 
 
 def _availability(call: Json, answer: Json) -> Facts:
