@@ -110,7 +110,9 @@ class Message(_Stored):
     sequence: int
     """Its place on the wire within the session, from 0, both directions counted together."""
     raw: str | None = None
-    """The text on the wire."""
+    """The text on the wire; empty where raw_zlib holds it."""
+    raw_zlib: bytes | None = None
+    """The text on the wire, compressed with zlib, where the document would be over 16 MiB."""
     latency_ms: Number | None = None
     """Of answers: milliseconds since the call."""
     outcome: Literal["answered", "error", "timeout", "unanswered"] | None = None
@@ -208,18 +210,22 @@ class Transaction(_Stored):
     """_id of every message it is made of, as 24 hexadecimal digits."""
     noted: list[str] = Field(default_factory=list)
     """Anomalies that do not follow from the other fields."""
+    stop_refs: list[str] = Field(default_factory=list)
+    """Which StopTransaction messages ended it (OCPP 1.6)."""
     anomalies: list[str] = Field(default_factory=list)
     """What was odd about it, in plain words ("stop without start")."""
     clocks: dict[str, str] = Field(default_factory=dict)
     """For each group of fields, the event that set it: a late event moves nothing backwards."""
-    revision: int = 0
-    """Counts the writes, so that two writers notice each other."""
+    revision: str | None = None
+    """Names this state of the document, so that two writers notice each other."""
     schema_version: int = SCHEMA_VERSION
     """Of this document."""
 
 
 class Connector(_Stored):
-    """One connector of a station, or in OCPP 2.x one EVSE's."""
+    """One connector of a station, or in OCPP 2.x one EVSE's. What people added to it themselves is kept."""
+
+    model_config = ConfigDict(extra="allow")
 
     connector_id: int | None = None
     """From 1; 0 is the whole station in OCPP 1.6."""
@@ -258,13 +264,13 @@ class Station(_Stored):
     """For people. Configured, never recorded."""
     tags: list[str] = Field(default_factory=list)
     """For people. Configured, never recorded."""
-    enabled: bool | None = None
-    """Configured, never recorded; None until somebody did."""
-    auto_start: bool | None = None
-    """Configured, never recorded; None until somebody did."""
+    enabled: bool = True
+    """Configured; recording sets it only when it creates the document."""
+    auto_start: bool = False
+    """Configured; recording sets it only when it creates the document."""
     protocol_version: str | None = None
     """"1.6", "2.0.1" or "2.1": of its latest session."""
-    connection_status: ConnectionStatus | None = None
+    connection_status: ConnectionStatus = "disconnected"
     """As last recorded. Once lease_expires_at has passed, "connected" is no longer true."""
     connected_at: Moment | None = None
     """When it last connected; stays after it disconnected."""
@@ -332,8 +338,8 @@ class Station(_Stored):
     """Until when that process vouches for connection_status; None when it need not."""
     clocks: dict[str, str] = Field(default_factory=dict)
     """For each group of fields, the event that set it."""
-    revision: int = 0
-    """Counts the writes, so that two writers notice each other."""
+    revision: str | None = None
+    """Names this state of the document, so that two writers notice each other."""
     schema_version: int = SCHEMA_VERSION
     """Of this document."""
 
@@ -351,7 +357,7 @@ class Session(_Stored):
     """Which end of the connection recorded it."""
     status: Literal["open", "closed"] = "open"
     """As last recorded. Once lease_expires_at has passed, "open" is no longer true."""
-    source: Literal["websocket", "manual", "import"] | None = None
+    source: Literal["websocket", "manual", "import"] = "websocket"
     """Where its frames came from."""
     opened_at: Moment | None = None
     """When the connection was first seen."""
@@ -391,8 +397,8 @@ class Session(_Stored):
     """When this document was last written."""
     clocks: dict[str, str] = Field(default_factory=dict)
     """For each group of fields, the event that set it."""
-    revision: int = 0
-    """Counts the writes, so that two writers notice each other."""
+    revision: str | None = None
+    """Names this state of the document, so that two writers notice each other."""
     schema_version: int = SCHEMA_VERSION
     """Of this document."""
 
@@ -487,7 +493,6 @@ INDEXES: Mapping[Collection, Sequence[IndexModel]] = MappingProxyType(
             _index("session_id", "sequence"),
         ),
         "transactions": (
-            _index("transaction_id"),
             _index("transaction_id"),
             _index("transaction_id", "station_id"),
             _index("station_id", "start_timestamp"),

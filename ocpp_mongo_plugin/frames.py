@@ -200,6 +200,10 @@ class Conversation:
         """Take the call that ``side`` wrote under this id, or None."""
         return self._pending.pop((side, message_id or ""), None)
 
+    def waiting(self, side: str, message_id: str | None) -> PendingCall | None:
+        """Return the call that ``side`` wrote under this id and that waits for its answer, or None."""
+        return self._pending.get((side, message_id or ""))
+
     def holds(self, message_id: str | None) -> str | None:
         """Return which side wrote a waiting call of this id, or None."""
         return next((side for side, known in self._pending if known == message_id), None)

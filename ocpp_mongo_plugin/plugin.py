@@ -109,6 +109,7 @@ class MongoPlugin:
             _Listener(self._hooks),
             recorder=self._recorder,
             poll=self._capture.poll,
+            at_end=self._hooks.stop,
         )
         self._persistence.offer = self._sink.offer
         self._hooks.start()
@@ -129,7 +130,6 @@ class MongoPlugin:
         self._stop_capture()
         ended = await sink.close(limit)
         self._finish(sink)
-        self._hooks.stop(min(limit, 1.0))
         return ended and not sink.statistics().lost.get("shutdown")
 
     def _stop_capture(self) -> None:
@@ -227,6 +227,11 @@ class MongoPlugin:
         return self._hooks.hook_errors
 
     @property
+    def hook_dropped(self) -> dict[str, int]:
+        """How many calls behind the sink each plugin was too slow to take."""
+        return self._hooks.hook_dropped
+
+    @property
     def stats(self) -> Statistics:
         """What was captured, and what became of it."""
         return self._sink.statistics() if self._sink is not None else self._last
@@ -275,9 +280,9 @@ class MongoPlugin:
         found = {}
         with translated("counting documents"):
             for key, name in self.settings.collections().items():
-                document = getattr(bound, key.removesuffix("s"))
+                document = getattr(bound, key)
                 found[name] = await document.find(of_values if key == "meter_values" else query).count()
-            letters = bound.message.get_motor_collection().database[self.settings.dead_letters_collection]
+            letters = bound.messages.get_motor_collection().database[self.settings.dead_letters_collection]
             found[self.settings.dead_letters_collection] = await letters.count_documents(query)
         return found
 

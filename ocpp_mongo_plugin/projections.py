@@ -262,7 +262,7 @@ def _refused(projection: Projection, fact: facts.TransactionRefused, source: Sou
 
 def _begin(projection: Projection, fact: facts.TransactionStarted, source: Source, call: Message) -> str:
     """Return the key of the transaction that this StartTransaction began, and write down its start."""
-    own = derived_key(fact.at.at, source.station_id, "station", call.message_id, call.payload)
+    own = start_key(source.station_id, fact, call)
     known = projection.ledger.document("transactions", own)
     if source.call is not None and known is not None and start_is_known(known):
         return own  # the call was projected before its answer
@@ -293,6 +293,11 @@ def _begin(projection: Projection, fact: facts.TransactionStarted, source: Sourc
         Known({"station_id": source.station_id, "protocol_version": source.protocol_version}),
     )
     return key
+
+
+def start_key(station_id: str, fact: facts.TransactionStarted, call: Message) -> str:
+    """Return the key of the OCPP 1.6 transaction that this StartTransaction begins, the same from either end."""
+    return derived_key(fact.at.at, station_id, "station", call.message_id, call.payload)
 
 
 def _retried(projection: Projection, fact: facts.TransactionStarted, station_id: str) -> str | None:

@@ -29,7 +29,7 @@ from ocpp_mongo_plugin.frames import (
     wire_clock,
 )
 from ocpp_mongo_plugin.ledger import Ledger
-from ocpp_mongo_plugin.projections import Mention, Notice, Projection, Source, event_key
+from ocpp_mongo_plugin.projections import Mention, Notice, Projection, Source, event_key, start_key
 from ocpp_mongo_plugin.transcription import transcribe
 
 Item: TypeAlias = Frame | SessionChange | Undelivered | facts.TransactionEdit
@@ -162,17 +162,31 @@ class Recording:
             known = line.conversation.holds(message.message_id)
             if not known and not line.conversation.complete and message.message_id is not None:
                 wanted.calls.add((frame.session_id, message.message_id))
-            return
-        for fact in self._understand(frame, message, None):
+        call = self._call_of(frame, message, line)
+        for fact in dialects.understand(message, call, frame.protocol_version, None):
+            if isinstance(fact, facts.TransactionStarted):
+                self._transaction_wants(start_key(frame.station_id, fact, message), wanted)
+            elif isinstance(fact, facts.TransactionIdentified) and call is not None:
+                self._transaction_wants(start_key(frame.station_id, fact.started, call), wanted)
             mentioned = getattr(fact, "transaction_id", None)
             if mentioned is None:
                 continue
             if isinstance(fact, facts.TransactionEvent):
-                key = event_key(frame.station_id, fact.transaction_id)
-                if self.ledger.document("transactions", key) is None:
-                    wanted.transactions.add(key)
+                self._transaction_wants(event_key(frame.station_id, fact.transaction_id), wanted)
             elif not any(d.get("transaction_id") == mentioned for _, d in self.ledger.active(frame.station_id)):
                 wanted.mentions.add(Mention(frame.station_id, mentioned))
+
+    def _call_of(self, frame: Frame, message: Message, line: _Line) -> Message | None:
+        """Return the call that this answers, if it waits in memory."""
+        if not message.is_answer:
+            return None
+        side = _opposite(_side(frame.direction, frame.origin))
+        call = line.conversation.waiting(side, message.message_id)
+        return call.message if call is not None else None
+
+    def _transaction_wants(self, key: str, wanted: Wanted) -> None:
+        if self.ledger.document("transactions", key) is None:
+            wanted.transactions.add(key)
 
     def _station_wants(self, station_id: str, wanted: Wanted) -> None:
         if not self.ledger.is_loaded(station_id):
@@ -280,9 +294,6 @@ class Recording:
         caller = line.conversation.holds(message.message_id)
         return _OTHER.get(caller) if caller is not None else None
 
-    def _understand(self, frame: Frame, message: Message, call: Message | None) -> tuple[facts.Fact, ...]:
-        return dialects.understand(message, call, frame.protocol_version, None)
-
     # -- sessions ----------------------------------------------------------------------------------------------
 
     def _line(self, frame: Frame) -> _Line:
@@ -353,7 +364,7 @@ class Recording:
         self.ledger.trim_sessions(self._lines)
 
 
-def _session_parts(change: SessionChange, owner: Document) -> tuple[Known | Latest, ...]:
+def _session_parts(change: SessionChange, owner: Document) -> tuple[Known | Latest | Highest, ...]:
     session = change.session
     own = {
         "station_id": session.station_id,
@@ -362,9 +373,9 @@ def _session_parts(change: SessionChange, owner: Document) -> tuple[Known | Late
         "opened_at": session.opened_at,
         "subprotocol": session.subprotocol,
         "remote_address": session.remote_address,
-        "reconnect_attempts": session.reconnect_attempts,
     }
-    parts: list[Known | Latest] = [Known(own)]
+    attempts = Highest({"reconnect_attempts": session.reconnect_attempts})
+    parts: list[Known | Latest | Highest] = [Known(own), attempts]
     rank = {"opened": "0", "connected": "1", "failed": "2", "closed": "3"}[change.kind]
     stamp = rank + change.at.isoformat()
     closed = session.status == "disconnected"

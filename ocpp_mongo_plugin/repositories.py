@@ -197,7 +197,7 @@ class Messages(_Repository):
         )
         sign = "-" if newest_first else "+"
         sort = [f"{sign}sequence"] if session_id is not None else [f"{sign}timestamp", f"{sign}_id"]
-        return await self._find("message", query, sort=sort, limit=limit, skip=skip)
+        return await self._find("messages", query, sort=sort, limit=limit, skip=skip)
 
     async def count(self, **filters: Any) -> int:
         """Return how many messages fit; the arguments are those of ``find`` without limit and skip."""
@@ -205,7 +205,7 @@ class Messages(_Repository):
             query = _message_query(**filters)
         except TypeError as error:
             raise ArgumentError(f"messages.count: {error}") from None
-        return await self._count("message", query)
+        return await self._count("messages", query)
 
     async def pair(self, message: Message | str) -> Pair:
         """Return a call and its answer, given either of them or their correlation id.
@@ -215,7 +215,7 @@ class Messages(_Repository):
         """
         correlation_id = message.correlation_id if isinstance(message, Message) else message
         query = {"correlation_id": _text("correlation_id", correlation_id)}
-        found: list[Message] = await self._find("message", query, sort=["+_id"], limit=10)
+        found: list[Message] = await self._find("messages", query, sort=["+_id"], limit=10)
         if not found:
             raise NotFoundError(f"there is no message with the correlation id {correlation_id!r}")
         calls = [m for m in found if m.message_type in ("Call", "Send")]
@@ -224,7 +224,7 @@ class Messages(_Repository):
 
     async def summary(self, station_id: str | None = None) -> MessageSummary:
         """Return how many messages there are, by type, action and version, and of which time."""
-        document = (await self._reading.documents()).message
+        document = (await self._reading.documents()).messages
         group = {
             "_id": {"type": "$message_type", "action": "$action", "version": "$protocol_version"},
             "count": {"$sum": 1},
@@ -246,7 +246,7 @@ class Messages(_Repository):
 
     async def delete_older_than(self, age: timedelta | datetime) -> int:
         """Delete messages recorded before now less ``age``, or before that time; return how many."""
-        return await self._delete("message", {"timestamp": {"$lt": _before(age)}})
+        return await self._delete("messages", {"timestamp": {"$lt": _before(age)}})
 
 
 class Transactions(_Repository):
@@ -360,7 +360,7 @@ class Transactions(_Repository):
             NotFoundError: there is none.
         """
         query = {**_of_station(station_id), "transaction_id": _id(transaction_id)}
-        found: list[Transaction] = await self._find("transaction", query, sort=["-start_timestamp"], limit=100)
+        found: list[Transaction] = await self._find("transactions", query, sort=["-start_timestamp"], limit=100)
         if not found:
             raise NotFoundError(f"station {station_id!r} has no transaction {transaction_id!r}")
         return next((t for t in found if t.status == "active"), found[0])
@@ -368,7 +368,7 @@ class Transactions(_Repository):
     async def active(self, station_id: str | None = None) -> list[Transaction]:
         """Return the active transactions of a station, or of all, newest first."""
         query = {"status": "active", **_of_station(station_id)}
-        return await self._find("transaction", query, sort=["-start_timestamp"], limit=None)
+        return await self._find("transactions", query, sort=["-start_timestamp"], limit=None)
 
     async def active_on_connector(
         self, station_id: str, connector_id: int, *, evse_id: int | None = None
@@ -381,18 +381,18 @@ class Transactions(_Repository):
         }
         if evse_id is not None:
             query["evse_id"] = _int("evse_id", evse_id)
-        found = await self._find("transaction", query, sort=["-start_timestamp"], limit=1)
+        found = await self._find("transactions", query, sort=["-start_timestamp"], limit=1)
         return found[0] if found else None
 
     async def by_station(self, station_id: str, *, limit: int | None = 100, skip: int = 0) -> list[Transaction]:
         """Return the transactions of a station, newest first."""
         query = _of_station(station_id)
-        return await self._find("transaction", query, sort=["-start_timestamp", "-_id"], limit=limit, skip=skip)
+        return await self._find("transactions", query, sort=["-start_timestamp", "-_id"], limit=limit, skip=skip)
 
     async def by_id_tag(self, id_tag: str, *, limit: int | None = 100, skip: int = 0) -> list[Transaction]:
         """Return the transactions that an id tag started, newest first."""
         query = {"id_tag": _text("id_tag", id_tag)}
-        return await self._find("transaction", query, sort=["-start_timestamp", "-_id"], limit=limit, skip=skip)
+        return await self._find("transactions", query, sort=["-start_timestamp", "-_id"], limit=limit, skip=skip)
 
     async def by_date_range(
         self,
@@ -405,11 +405,11 @@ class Transactions(_Repository):
     ) -> list[Transaction]:
         """Return the transactions that started at or after ``start`` and before ``end``, newest first."""
         query = {**_of_station(station_id), **_range("start_timestamp", start, end)}
-        return await self._find("transaction", query, sort=["-start_timestamp", "-_id"], limit=limit, skip=skip)
+        return await self._find("transactions", query, sort=["-start_timestamp", "-_id"], limit=limit, skip=skip)
 
     async def stats(self, station_id: str | None = None) -> TransactionStats:
         """Return the figures of a station, or of all."""
-        document = (await self._reading.documents()).transaction
+        document = (await self._reading.documents()).transactions
         group = {
             "_id": "$status",
             "count": {"$sum": 1},
@@ -437,7 +437,7 @@ class Transactions(_Repository):
             query["status"] = _choice("status", status, _STATUSES)
         if id_tag is not None:
             query["id_tag"] = _text("id_tag", id_tag)
-        return await self._count("transaction", query)
+        return await self._count("transactions", query)
 
     async def delete(self, transaction_id: TransactionId, station_id: str) -> None:
         """Delete the transaction that ``get`` returns.
@@ -447,12 +447,12 @@ class Transactions(_Repository):
         """
         found = await self.get(transaction_id, station_id)
         await self._edit("delete", transaction_id, station_id, {})
-        await self._delete("transaction", {"_id": found.id})
+        await self._delete("transactions", {"_id": found.id})
 
     async def delete_older_than(self, age: timedelta | datetime) -> int:
         """Delete transactions that started before now less ``age``, or before that time; active ones stay."""
         query = {"start_timestamp": {"$lt": _before(age)}, "status": {"$ne": "active"}}
-        return await self._delete("transaction", query)
+        return await self._delete("transactions", query)
 
     async def _edit(
         self,
@@ -479,7 +479,7 @@ class Stations(_Repository):
         Raises:
             NotFoundError: it was never recorded nor configured.
         """
-        found: list[Station] = await self._find("station", {"_id": _text("station_id", station_id)}, sort=[], limit=1)
+        found: list[Station] = await self._find("stations", {"_id": _text("station_id", station_id)}, sort=[], limit=1)
         if not found:
             raise NotFoundError(f"there is no station {station_id!r}")
         return found[0]
@@ -552,13 +552,13 @@ class Stations(_Repository):
             "$set": {**values, "updated_at": now},
             "$setOnInsert": {label: value for label, value in fresh.items() if label not in values},
         }
-        document = (await self._reading.documents()).station
+        document = (await self._reading.documents()).stations
         with translated("configuring a station"):
             await document.get_motor_collection().update_one({"_id": {"$eq": station_id}}, update, upsert=True)
         return await self.get(station_id)
 
     async def _by(self, query: Query, limit: int | None, skip: int) -> list[Station]:
-        return await self._find("station", query, sort=["+station_id"], limit=limit, skip=skip)
+        return await self._find("stations", query, sort=["+station_id"], limit=limit, skip=skip)
 
 
 class Sessions(_Repository):
@@ -571,7 +571,7 @@ class Sessions(_Repository):
             NotFoundError: there is none of this id.
         """
         query = {"session_id": _text("session_id", session_id)}
-        found: list[Session] = await self._find("session", query, sort=["-opened_at"], limit=1)
+        found: list[Session] = await self._find("sessions", query, sort=["-opened_at"], limit=1)
         if not found:
             raise NotFoundError(f"there is no session {session_id!r}")
         return found[0]
@@ -587,7 +587,7 @@ class Sessions(_Repository):
     ) -> list[Session]:
         """Return the sessions that opened at or after ``start`` and before ``end``, newest first."""
         query = {**_of_station(station_id), **_range("opened_at", start, end)}
-        return await self._find("session", query, sort=["-opened_at", "-_id"], limit=limit, skip=skip)
+        return await self._find("sessions", query, sort=["-opened_at", "-_id"], limit=limit, skip=skip)
 
     async def by_station(self, station_id: str, *, limit: int | None = 100, skip: int = 0) -> list[Session]:
         """Return the sessions of a station, newest first."""
@@ -596,7 +596,7 @@ class Sessions(_Repository):
     async def open(self, station_id: str | None = None) -> list[Session]:
         """Return the sessions that are open, of a station or all, newest first."""
         query = {"status": "open", **_of_station(station_id)}
-        return await self._find("session", query, sort=["-opened_at", "-_id"], limit=None)
+        return await self._find("sessions", query, sort=["-opened_at", "-_id"], limit=None)
 
 
 class MeterValues(_Repository):
@@ -635,7 +635,7 @@ class MeterValues(_Repository):
             query["metadata.connector_id"] = _int("connector_id", connector_id)
         if measurand is not None:
             query["metadata.measurand"] = _text("measurand", measurand)
-        return await self._find("meter_value", query, sort=["+timestamp", "+_id"], limit=limit, skip=skip)
+        return await self._find("meter_values", query, sort=["+timestamp", "+_id"], limit=limit, skip=skip)
 
     async def by_transaction(
         self,
@@ -651,7 +651,7 @@ class MeterValues(_Repository):
         query: Query = {"transaction_ref": str(transaction.id)}
         if measurand is not None:
             query["metadata.measurand"] = _text("measurand", measurand)
-        return await self._find("meter_value", query, sort=["+timestamp", "+_id"], limit=limit, skip=skip)
+        return await self._find("meter_values", query, sort=["+timestamp", "+_id"], limit=limit, skip=skip)
 
 
 # -- arguments --------------------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from typing import Annotated, Any
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from ocpp_mongo_plugin.changes import Collection
 from ocpp_mongo_plugin.errors import SettingError
 
 PREFIX = "OCPP_MONGO_"
@@ -81,7 +82,7 @@ class Settings(BaseSettings):
         """The URI without its password."""
         return without_password(self.uri.get_secret_value())
 
-    def collections(self) -> dict[str, str]:
+    def collections(self) -> dict[Collection, str]:
         """Return the names of the five collections by what they hold."""
         return {
             "messages": self.messages_collection,

@@ -96,8 +96,13 @@ class Sink:
         *,
         recorder: str,
         poll: Callable[[], None] | None = None,
+        at_end: Callable[[float], None] | None = None,
     ) -> None:
-        """Carry frames to the store that ``connect`` opens on the thread; ``poll`` is called with each sync."""
+        """Carry frames to the store that ``connect`` opens on the thread.
+
+        ``poll`` is called with each sync, and ``at_end`` at last, with the seconds that are left for it.
+        """
+        self._at_end_step = at_end
         self._connect = connect
         self._settings = settings
         self._listener = listener
@@ -317,6 +322,9 @@ class Sink:
         self._guarded(self._last_turn)
         if self._store is not None:
             self._guarded(self._store.close)
+        if self._at_end_step is not None:
+            left = (self._closing_at or 0) - time.monotonic()
+            self._guarded(partial(self._at_end_step, max(0.0, left)))
         self._at_end()
 
     def _guarded(self, step: Callable[[], Any]) -> None:
@@ -397,12 +405,16 @@ class Sink:
     def _carry(self, items: list[Item], *, everything: bool) -> None:
         """Bring one batch to the store, however long that takes; only closing ends the trying."""
         decoded = self._decode(items)
-        wanted = self._recording.wanted(decoded)
-        if wanted:
-            loaded = self._persist(lambda store: store.load(wanted))
-            if loaded is None:
-                return
-            self._recording.learn(wanted, loaded)
+        # A call that had to be looked up may speak of a transaction that has to be looked up, too.
+        for _ in range(2):
+            wanted = self._recording.wanted(decoded)
+            if wanted:
+                loaded = self._persist(partial(_load, wanted))
+                if loaded is None:
+                    return
+                self._recording.learn(wanted, loaded)
+            if not wanted.calls:
+                break
         now = _now()
         batch = Batch()
         for index, one in enumerate(decoded):
@@ -449,8 +461,8 @@ class Sink:
             self._last_flush = _now()
         if dead:
             logger.warning("MongoDB refused %d frame(s); they are kept as dead letters", dead)
-        self._recording.trim()
         self._listener.stored(batch, self._recording.ledger)
+        self._recording.trim()
 
     def _release_waiters(self) -> None:
         with self._lock:
@@ -560,6 +572,10 @@ class Sink:
     def _note_error(self, error: Exception) -> None:
         with self._lock:
             self._last_error = describe(error)
+
+
+def _load(wanted: Wanted, store: Store) -> Loaded:
+    return store.load(wanted)
 
 
 def _now() -> datetime:

@@ -84,8 +84,9 @@ class Store:
         self._settings = settings
         self._recorder = recorder
         self._writes = 0
+        self._nonce = os.urandom(6).hex()
         self._is_mock = type(database).__module__.startswith("mongomock")
-        self._collections = {key: self._collection(name) for key, name in settings.collections().items()}
+        self._collections = {str(key): self._collection(name) for key, name in settings.collections().items()}
         self._dead_letters = self._collection(settings.dead_letters_collection)
 
     def _collection(self, name: str) -> Collection[Any]:
@@ -354,7 +355,7 @@ class Store:
     def _token(self) -> str:
         """Return a new name of one version of one document, unlike any other writer's."""
         self._writes += 1
-        return f"{self._recorder.rpartition(':')[2]}-{os.getpid():x}-{self._writes:x}"
+        return f"{self._nonce}-{self._writes:x}"
 
     # -- processes that died -----------------------------------------------------------------------------------
 

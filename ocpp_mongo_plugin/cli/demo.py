@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import logging
 import os
 import shutil
 import subprocess
@@ -78,6 +79,8 @@ def show(*, seconds: float, keep: bool) -> int:
         OcppMongoError: no database could be had.
     """
     console = Console(highlight=False)
+    # A connection that ^C cuts off in its handshake is no news here.
+    logging.getLogger("websockets").setLevel(logging.CRITICAL + 1)
     with _database(console, uri=os.environ.get("OCPP_MONGO_URI"), keep=keep) as place:
         asyncio.run(_demo(console, place, seconds))
     return 0

@@ -46,7 +46,8 @@ def gather(database: Plain, settings: Settings, station: str | None) -> Figures:
     """Return the figures, as ``--json`` prints them. Raises the driver's errors."""
     mine = {} if station is None else {"station_id": {"$eq": station}}
     values = {} if station is None else {"metadata.station_id": {"$eq": station}}
-    names = {**settings.collections(), "dead_letters": settings.dead_letters_collection}
+    names: dict[str, str] = {str(kind): name for kind, name in settings.collections().items()}
+    names["dead_letters"] = settings.dead_letters_collection
     counts = {name: _count(database, name, values if kind == "meter_values" else mine) for kind, name in names.items()}
     return {
         "server": shown(settings),

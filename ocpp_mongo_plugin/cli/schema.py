@@ -5,11 +5,14 @@ Hides how MongoDB lists indexes. Promises to change nothing that is there.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from pymongo import IndexModel
 from pymongo.errors import OperationFailure
 
+from ocpp_mongo_plugin.changes import Collection
 from ocpp_mongo_plugin.cli.server import Plain, connected, naming, settings_of, shown
 from ocpp_mongo_plugin.cli.terminal import out, say
 from ocpp_mongo_plugin.documents import INDEXES
@@ -49,10 +52,12 @@ def schema_of(database: Plain, settings: Settings) -> Schema:
     """Return what this database has. Raises the driver's errors."""
     schema = Schema()
     existing = set(database.list_collection_names())
-    for kind, name in settings.collections().items():
+    names = {str(kind): name for kind, name in settings.collections().items()}
+    for kind, models in INDEXES.items():
+        name = names[kind]
         (schema.collections if name in existing else schema.absent_collections).append(name)
         found = _indexes(database, name)
-        for index in _expected(kind, name):
+        for index in _expected(models, name):
             there = (index.keys, index.unique) in found
             (schema.indexes if there else schema.absent_indexes).append(index)
     return schema
@@ -82,8 +87,8 @@ def _list(what: str, state: str, names: list[str]) -> None:
         out.print(f"  {name}")
 
 
-def _expected(kind: str, collection: str) -> list[Index]:
-    documents = [model.document for model in INDEXES[kind]]
+def _expected(models: Sequence[IndexModel], collection: str) -> list[Index]:
+    documents = [model.document for model in models]
     return [
         Index(collection, d["name"], tuple((str(k), v) for k, v in d["key"].items()), bool(d.get("unique")))
         for d in documents

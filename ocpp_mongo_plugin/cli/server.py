@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, TypeAlias
 
+import pymongo
 from pymongo import MongoClient
 from pymongo.database import Database
 from pymongo.errors import ConfigurationError
@@ -65,7 +66,8 @@ def connected(settings: Settings) -> Iterator[Plain]:
     except (ValueError, TypeError) as error:
         raise SettingError(f"{shown(settings)} is no MongoDB URI: {_reason(error)}") from None
     with client:
-        with naming(settings), translated("connecting"):
+        # timeoutMS would have the driver look for the server as long as an operation may take.
+        with naming(settings), translated("connecting"), pymongo.timeout(patience / 1000):
             client.admin.command("ping")
         yield client[settings.database]
 
