@@ -16,6 +16,7 @@ import itertools
 import json
 import logging
 import os
+import sys
 import threading
 import time
 import types
@@ -28,16 +29,30 @@ from datetime import datetime, timezone
 from typing import Any, Protocol
 
 from ocpp_mongo_plugin.errors import ArgumentError
-from ocpp_mongo_plugin.frames import Frame, Origin, Session, SessionChange, new_session_id, normalise_version
+from ocpp_mongo_plugin.frames import (
+    Direction,
+    Frame,
+    Origin,
+    Session,
+    SessionChange,
+    new_session_id,
+    normalise_version,
+)
 
 logger = logging.getLogger("ocpp_mongo_plugin")
+# Without a handler anywhere, logging would print our warnings into the host's terminal.
+logger.addHandler(logging.NullHandler())
 
 _METHODS = ("_send", "route_message", "start")
 _ORDERLY = frozenset({1000, 1001, 1005})
+_ABNORMAL = 1006
+_CLOSE_CODES = range(1000, 5000)
 _ADAPTED = ("ws", "_ws", "websocket", "_websocket", "_connection", "connection", "socket")
 _OPEN_STATES = frozenset({"OPEN", "CONNECTED"})
-_CLOSED_STATES = frozenset({"CLOSED", "CLOSING", "DISCONNECTED"})
+_CLOSED_STATES = frozenset({"CLOSED", "DISCONNECTED"})
+_STATES = _OPEN_STATES | _CLOSED_STATES | {"CONNECTING", "CLOSING"}
 _SAY_AGAIN_AFTER = 60.0
+_SEARCH_DEPTH = 4
 _OTHER: dict[Origin, Origin] = {"station": "csms", "csms": "station"}
 
 
@@ -55,23 +70,31 @@ class Recorder(Protocol):
 
 
 class Capture:
-    """What one plugin records of the ChargePoints of this process."""
+    """What one plugin records of the ChargePoints of this process.
+
+    Locks are taken in one order, a session's own before the one here, since a hook may record by hand.
+    """
 
     def __init__(self, recorder: Recorder, *, record_all: bool) -> None:
         """Report to ``recorder``; without ``record_all`` only what ``attach`` is given."""
         self._recorder = recorder
         self._record_all = record_all
-        self._lock = threading.RLock()
+        self._lock = threading.Lock()
         self._attached: dict[int, Callable[[], object]] = {}
         self._lines: dict[int, _Line] = {}
         self._by_hand: dict[tuple[str, str | None], _Line] = {}
-        self._sessions_of: Counter[str] = Counter()
+        self._sessions_of: Counter[tuple[str, Origin | None]] = Counter()
 
     # -- on and off --------------------------------------------------------------------------------------------
 
     def enable(self) -> None:
         """Begin to record."""
-        _seam.add(self)
+        if not _seam.add(self):
+            return
+        with self._lock:
+            attached = [refer() for refer in self._attached.values()]
+        for charge_point in attached:
+            _guarded(self._greet, charge_point)
 
     def disable(self) -> None:
         """Stop recording; the last capture to leave restores every class."""
@@ -87,8 +110,8 @@ class Capture:
         """Record this ChargePoint, and open its session if it has a connection."""
         with self._lock:
             self._attached[id(charge_point)] = _reference(charge_point)
-        if getattr(charge_point, "_connection", None) is not None and self in _seam.captures:
-            _guarded(self._line, charge_point)
+        if self in _seam.captures:
+            _guarded(self._greet, charge_point)
 
     def wants(self, charge_point: object) -> bool:
         """Whether this ChargePoint is recorded."""
@@ -96,6 +119,11 @@ class Capture:
             return True
         known = self._attached.get(id(charge_point))
         return known is not None and known() is charge_point
+
+    def _greet(self, charge_point: object) -> None:
+        _seam.cover(type(charge_point))
+        if _peek(charge_point, "_connection") is not None:
+            self._line(charge_point)
 
     # -- by hand -----------------------------------------------------------------------------------------------
 
@@ -115,15 +143,32 @@ class Capture:
         Raises:
             ArgumentError: an argument is wrong.
         """
-        _check_by_hand(station_id, direction, text, timestamp, origin)
-        with self._lock:
-            line = self._by_hand.get((station_id, session))
-            if line is None:
-                line = _Line(self, self._new_session(station_id, None, None, "manual", status="connected"))
-                self._by_hand[station_id, session] = line
+        way = _check_by_hand(station_id, direction, text, protocol_version, session, origin)
+        at = None if timestamp is None else _utc(timestamp)
+        role = origin if origin is None or way == "sent" else _OTHER[origin]
+        version = normalise_version(protocol_version)
+        self._line_by_hand(station_id, session, role, version).record(way, _as_text(text), version, at, origin)
+
+    def _line_by_hand(self, station_id: str, session: str | None, role: Origin | None, version: str | None) -> _Line:
+        known = self._by_hand.get((station_id, session))
+        if known is not None:
+            return known
+        line = _Line(
+            self._recorder,
+            Session(
+                *self._opening(station_id, role),
+                status="connected",
+                protocol_version=version,
+                source="manual",
+                reconnect_attempts=self._count(station_id, role),
+            ),
+        )
+        with line.lock:
+            with self._lock:
+                other = self._by_hand.setdefault((station_id, session), line)
+            if other is line:
                 line.announce()
-        line.role = line.role or (origin if direction == "sent" or origin is None else _OTHER[origin])
-        line.record(direction, _as_text(text), normalise_version(protocol_version), timestamp)
+        return other
 
     def end(self, station_id: str, session: str | None = None) -> None:
         """Close a session that was recorded by hand."""
@@ -150,99 +195,89 @@ class Capture:
         """Close the sessions whose connection has closed, or is gone, without anybody saying so."""
         with self._lock:
             lines = list(self._lines.items())
+            for key in [key for key, refer in self._attached.items() if refer() is None]:
+                del self._attached[key]
         for key, line in lines:
             _guarded(self._look_at, key, line)
 
     def _look_at(self, key: int, line: _Line) -> None:
         connection = line.connection()
-        if line.charge_point() is None and (connection is None or line.closed):
-            line.close(None, None, None)
+        state = _state(connection)
+        if line.is_orphan() or state in _CLOSED_STATES:
+            line.close_as(connection)
+        elif state in _OPEN_STATES:
+            line.connect()
+        # What cannot be referred to weakly would stay for ever; what can is remembered as long as it lives.
+        if line.closed and (line.charge_point() is None or not isinstance(line.charge_point, weakref.ref)):
             with self._lock:
                 if self._lines.get(key) is line:
                     del self._lines[key]
-        elif _state(connection) in _CLOSED_STATES:
-            line.close_as(connection)
 
     def _all_lines(self) -> Iterator[_Line]:
         return itertools.chain(self._lines.values(), self._by_hand.values())
 
-    def _new_session(
-        self,
-        station_id: str,
-        role: Origin | None,
-        connection: object,
-        source: Any,
-        *,
-        status: Any,
-        version: str | None = None,
-    ) -> Session:
-        attempts = self._sessions_of[station_id]
-        self._sessions_of[station_id] += 1
-        subprotocol = _text_of(connection, "subprotocol")
-        return Session(
-            session_id=new_session_id(_ticks.next(), os.urandom(5)),
-            station_id=station_id,
-            role=role,
-            opened_at=_now(),
-            status=status,
-            protocol_version=version or normalise_version(subprotocol),
-            subprotocol=subprotocol,
-            remote_address=_address(connection),
-            reconnect_attempts=attempts,
-            source=source,
-        )
+    def _opening(self, station_id: str, role: Origin | None) -> tuple[str, str, Origin | None, datetime]:
+        return new_session_id(_ticks.next(), os.urandom(5)), station_id, role, _now()
+
+    def _count(self, station_id: str, role: Origin | None) -> int:
+        """Return how many sessions this end of the station has had; both ends may be in one process."""
+        with self._lock:
+            self._sessions_of[station_id, role] += 1
+            return self._sessions_of[station_id, role] - 1
 
     # -- what the seam reports ---------------------------------------------------------------------------------
 
     def _line(self, charge_point: Any, *, anew: bool = False) -> _Line:
         """Return the line of this ChargePoint's connection; a new one when it has another connection."""
         known = self._lines.get(id(charge_point))
-        connection = getattr(charge_point, "_connection", None)
-        if known is not None and known.charge_point() is charge_point:
-            if known.connection() is connection and not (anew and known.closed):
+        connection = _peek(charge_point, "_connection")
+        if known is not None:
+            if known.charge_point() is charge_point and known.follows(connection) and not (anew and known.closed):
                 return known
             known.close_as(known.connection())
-        return self._open(charge_point, connection)
+        return self._open(charge_point, connection, known)
 
-    def _open(self, charge_point: Any, connection: object) -> _Line:
+    def _open(self, charge_point: Any, connection: object, known: _Line | None) -> _Line:
         _seam.cover(type(charge_point))
-        station_id = _as_text(getattr(charge_point, "id", ""))
-        is_open = _state(connection) in _OPEN_STATES
-        session = self._new_session(
-            station_id,
-            _role(connection),
-            connection,
-            "websocket",
-            status="connected" if is_open else "connecting",
-            version=normalise_version(_text_of(charge_point, "_ocpp_version")),
+        role = _role(connection)
+        station_id = _name_of(charge_point)
+        subprotocol = _text_of(connection, "subprotocol")
+        session = Session(
+            *self._opening(station_id, role),
+            status="connected" if _state(connection) in _OPEN_STATES else "connecting",
+            protocol_version=normalise_version(_text_of(charge_point, "_ocpp_version") or subprotocol),
+            subprotocol=subprotocol,
+            remote_address=_address(connection),
+            reconnect_attempts=self._count(station_id, role),
         )
-        line = _Line(self, session, charge_point, connection)
-        with self._lock:
-            self._lines[id(charge_point)] = line
-        line.announce()
-        line.watch()
+        line = _Line(self._recorder, session, charge_point, connection)
+        with line.lock:
+            with self._lock:
+                other = self._lines.get(id(charge_point))
+                if other is not None and other is not known:
+                    return other  # another thread was first
+                self._lines[id(charge_point)] = line
+            line.announce()
+        _guarded(line.watch)
         return line
 
     def received(self, charge_point: Any, text: object) -> None:
         """A frame came in."""
         line = self._line(charge_point)
-        line.settle()
+        if line.deferred:
+            line.settle()
         line.record("received", _as_text(text), line.version_of(charge_point))
 
-    def sent(self, charge_point: Any, text: object) -> Frame:
+    def sent(self, charge_point: Any, text: object) -> tuple[_Line, Frame]:
         """A frame goes out."""
         line = self._line(charge_point)
-        return line.record("sent", _as_text(text), line.version_of(charge_point))
+        return line, line.record("sent", _as_text(text), line.version_of(charge_point))
 
     def put_off(self, charge_point: Any, call: _Call) -> None:
         """A frame goes out, and a call further in will say its final text."""
-        self._line(charge_point).deferred.append(call)
-
-    def undelivered(self, charge_point: Any, frame: Frame, error: BaseException) -> None:
-        """Sending that frame raised."""
-        self._recorder.undelivered(frame)
-        if isinstance(error, Exception):
-            self._line(charge_point).fail(f"{type(error).__name__} while sending")
+        line = self._line(charge_point)
+        line.deferred.append(call)
+        call.waiting.append(line)
 
     def starting(self, charge_point: Any) -> None:
         """The read loop of this ChargePoint begins."""
@@ -250,47 +285,71 @@ class Capture:
 
     def ended(self, charge_point: Any, error: BaseException | None) -> None:
         """The read loop of this ChargePoint is over; its session only if the connection is."""
-        line = self._line(charge_point)
-        connection = line.connection()
-        state = _state(connection)
-        if state in _OPEN_STATES or line.is_watched:
-            # The connection itself will say when it is closed, and how.
-            if state in _OPEN_STATES and isinstance(error, Exception):
-                line.fail(f"{type(error).__name__} ended start()")
+        line = self._lines.get(id(charge_point))
+        if line is None or line.charge_point() is not charge_point:
             return
-        line.close_as(connection, error)
+        connection = line.connection()
+        if _state(connection) not in _OPEN_STATES:
+            line.close_as(connection, error)
+        elif isinstance(error, Exception):
+            line.fail(f"start() ended: {_described(error)}")
+
+    def forked(self) -> None:
+        """Forget in a child process what belongs to its parent: the child's frames are sessions of their own."""
+        self._lock = threading.Lock()
+        for line in self._all_lines():
+            line.abandon()
+        self._lines = {}
+        self._by_hand = {}
 
 
 class _Line:
     """One session as this process sees it."""
 
     def __init__(
-        self, capture: Capture, session: Session, charge_point: object = None, connection: object = None
+        self, recorder: Recorder, session: Session, charge_point: object = None, connection: object = None
     ) -> None:
-        self._capture = capture
-        self._recorder = capture._recorder  # noqa: SLF001 - one piece in two classes
-        self._lock = threading.RLock()
+        self._recorder = recorder
+        self.lock = threading.RLock()
         self.session = session
-        self.role = session.role
         self.charge_point = _reference(charge_point)
         self.connection = _reference(connection)
         self.deferred: list[_Call] = []
         self.closed = False
+        self._has_connection = connection is not None
         self._sequence = 0
         self._version: tuple[object, str | None] = (None, session.protocol_version)
-        self._waiter: Any = None
+        self._waiter: asyncio.Future[Any] | None = None
 
     def announce(self) -> None:
         """Say that the session is there."""
-        self._recorder.session(SessionChange("opened", self.session, self.session.opened_at))
+        _guarded(self._recorder.session, SessionChange("opened", self.session, self.session.opened_at))
 
-    def record(self, direction: Any, text: str, version: str | None, timestamp: datetime | None = None) -> Frame:
+    def follows(self, connection: object) -> bool:
+        """Whether this is the session of that connection."""
+        own = self.connection()
+        return own is connection and (own is not None or not self._has_connection)
+
+    def is_orphan(self) -> bool:
+        """Whether its ChargePoint or its connection is gone."""
+        return self.charge_point() is None or (self._has_connection and self.connection() is None)
+
+    def record(
+        self,
+        direction: Direction,
+        text: str,
+        version: str | None,
+        timestamp: datetime | None = None,
+        origin: Origin | None = None,
+    ) -> Frame:
         """Give the frame its place on the wire, and hand it on in that order."""
-        session, role = self.session, self.role
-        origin = None if role is None else role if direction == "sent" else _OTHER[role]
-        with self._lock:
+        session = self.session
+        role = session.role
+        if origin is None and role is not None:
+            origin = role if direction == "sent" else _OTHER[role]
+        with self.lock:
             if self.session.status == "connecting":
-                self._change("connected", status="connected", protocol_version=version)
+                self.connect(version)
             frame = Frame(
                 session.station_id,
                 session.session_id,
@@ -298,16 +357,22 @@ class _Line:
                 direction,
                 origin,
                 version,
-                timestamp or _now(),
+                timestamp or datetime.now(timezone.utc),
                 text,
             )
             self._sequence += 1
-            self._recorder.frame(frame)
+            _guarded(self._recorder.frame, frame)
         return frame
+
+    def undelivered(self, frame: Frame, error: BaseException) -> None:
+        """Say that sending that frame raised."""
+        _guarded(self._recorder.undelivered, frame)
+        if isinstance(error, Exception):
+            self.fail(f"a send failed: {_described(error)}")
 
     def version_of(self, charge_point: Any) -> str | None:
         """Return the protocol version: some programs set it after ``__init__``."""
-        said = getattr(charge_point, "_ocpp_version", None)
+        said = _peek(charge_point, "_ocpp_version")
         if said is not self._version[0]:
             name = said if isinstance(said, str) else self.session.subprotocol
             self._version = (said, normalise_version(name))
@@ -315,68 +380,105 @@ class _Line:
 
     def settle(self) -> None:
         """Record what was put off, before something else takes its place on the wire."""
-        while self.deferred:
-            self.deferred.pop(0).settle()
+        calls, self.deferred = self.deferred, []
+        for call in calls:
+            call.settle()
+
+    def take_back(self, call: _Call) -> None:
+        """Forget a call that was put off."""
+        self.deferred = [other for other in self.deferred if other is not call]
+
+    def connect(self, version: str | None = None) -> None:
+        """Say that the connection is there."""
+        with self.lock:
+            if self.session.status == "connecting":
+                known = version or self.session.protocol_version
+                self._change("connected", status="connected", protocol_version=known)
 
     def fail(self, error: str) -> None:
         """Say that something failed while the session goes on."""
-        with self._lock:
+        with self.lock:
             if not self.closed:
                 self._change("failed", error=error)
 
     def close_as(self, connection: object, error: BaseException | None = None) -> None:
         """Close the session as its connection says, or else the error that ended it."""
+        if self.closed:
+            return
         code, reason = _close_of(connection, error)
         said = None
-        if isinstance(error, Exception) and code not in _ORDERLY:
-            said = f"{type(error).__name__}{f': closed with code {code}' if code is not None else ''}"
+        if isinstance(error, Exception) and not (code in _ORDERLY and _closing_of(error) is not None):
+            said = _described(error)
         elif code is not None and code not in _ORDERLY:
-            said = f"connection closed with code {code}{f': {reason}' if reason else ''}"
+            said = f"connection closed with code {code}{f': {reason[:100]}' if reason else ''}"
         self.close(code, reason, said)
 
     def close(self, code: int | None, reason: str | None, error: str | None) -> None:
         """Say that the session is over."""
         self.unwatch()
-        with self._lock:
+        with self.lock:
             if self.closed:
                 return
             self.closed = True
             at = _now()
-            end = {"status": "disconnected", "closed_at": at, "close_code": code, "close_reason": reason}
-            self._change("closed", at, error=error, **end)
+            self._change(
+                "closed",
+                at,
+                status="disconnected",
+                closed_at=at,
+                close_code=code,
+                close_reason=reason,
+                error=error,
+            )
 
     def watch(self) -> None:
         """Have the connection say when it is lost: a callback on its future, no task."""
-        waiter = getattr(self.connection(), "connection_lost_waiter", None)
-        if isinstance(waiter, asyncio.Future):
-            self._waiter = waiter
-            waiter.add_done_callback(self._lost)
-
-    @property
-    def is_watched(self) -> bool:
-        """Whether the connection will say when it is lost."""
-        return self._waiter is not None and not self._waiter.done()
+        connection = self.connection()
+        for place in (connection, *_adapted(connection)):
+            waiter = _peek(place, "connection_lost_waiter")
+            if isinstance(waiter, asyncio.Future):
+                self._waiter = waiter
+                waiter.add_done_callback(self._lost)
+                return
 
     def unwatch(self) -> None:
         """Take that callback back."""
         waiter, self._waiter = self._waiter, None
         if waiter is not None:
-            with contextlib.suppress(RuntimeError):  # its loop is closed
-                waiter.remove_done_callback(self._lost)
+            _guarded(waiter.remove_done_callback, self._lost)
+
+    def abandon(self) -> None:
+        """Be silent from now on: the session belongs to the parent process."""
+        self.closed = True
+        self.lock = threading.RLock()
+        self.unwatch()
 
     def _lost(self, _waiter: object) -> None:
         _guarded(self.close_as, self.connection())
 
     def _change(self, kind: Any, at: datetime | None = None, **values: Any) -> None:
-        known = {name: value for name, value in values.items() if value is not None or name == "error"}
-        self.session = replace(self.session, **known)
-        self._recorder.session(SessionChange(kind, self.session, at or _now()))
+        self.session = replace(self.session, **values)
+        _guarded(self._recorder.session, SessionChange(kind, self.session, at or _now()))
 
 
 class _Call:
     """One call of a patched method, as its context remembers it."""
 
-    __slots__ = ("charge_point", "cls", "frames", "given", "method", "parent", "recorded", "task", "text")
+    __slots__ = (
+        "charge_point",
+        "cls",
+        "frames",
+        "given",
+        "method",
+        "outer",
+        "over",
+        "parent",
+        "recorded",
+        "root",
+        "task",
+        "text",
+        "waiting",
+    )
 
     def __init__(self, cls: type, method: str, charge_point: Any, text: object, parent: _Call | None) -> None:
         self.cls = cls
@@ -385,21 +487,27 @@ class _Call:
         self.text = text
         self.parent = parent
         self.task = _current_task()
-        self.frames: list[tuple[Capture, Frame]] = []
+        self.frames: list[tuple[_Line, Frame]] = []
+        self.waiting: list[_Line] = []
         self.recorded = False
         """Whether its frame is on record."""
         self.given = 0
         """Frames recorded here on behalf of a call further in that has not come yet."""
+        self.over = False
+        self.outer = self._enclosing()
+        """The call that this one is an inner part of, or None when it is a frame of its own."""
+        self.root: _Call = self if self.outer is None else self.outer.root
 
-    def enclosing(self) -> _Call | None:
-        """Return the call that this one is an inner part of, or None when it is a frame of its own."""
+    def _enclosing(self) -> _Call | None:
         outer = self.parent
         while outer is not None and not (outer.charge_point is self.charge_point and outer.method == self.method):
             outer = outer.parent
         if outer is None:
             return None
         if outer.cls is self.cls:
-            return outer if outer.task is self.task and outer.text == self.text else None
+            # One that is over is no enclosing call; its task may even be gone, and its address used again.
+            same = not outer.over and outer.task == self.task and outer.text == self.text
+            return outer if same else None
         order = type(self.charge_point).__mro__
         inner = outer.cls in order and self.cls in order and order.index(outer.cls) < order.index(self.cls)
         return outer if inner else None
@@ -409,7 +517,9 @@ class _Call:
         self.recorded = True
         for capture in _seam.captures:
             if capture.wants(self.charge_point):
-                self.frames.append((capture, capture.sent(self.charge_point, self.text)))
+                sent = _guarded(capture.sent, self.charge_point, self.text)
+                if sent is not None:
+                    self.frames.append(sent)
 
     def settle(self) -> None:
         """Put its frame on record now, if no call further in did."""
@@ -417,14 +527,25 @@ class _Call:
             self.given += 1
             self.record()
 
-    def failed(self, error: BaseException) -> None:
-        """Say that the frame did not go out."""
-        frames, self.frames = self.frames, []
-        for capture, frame in frames:
-            capture.undelivered(self.charge_point, frame, error)
+    def end(self) -> None:
+        """Keep nothing alive: a context outlives its calls, and each timer that is set in one inherits it."""
+        self.over = True
+        self.parent = None
 
 
 _enclosing: ContextVar[_Call | None] = ContextVar("ocpp_mongo_enclosing", default=None)
+
+
+class _Undo(weakref.ref[type]):
+    """On each of our functions: the class that it was put on, and what was there before.
+
+    Kept on the function, not in a list of ours, since both functions refer to their class and would keep it alive.
+    """
+
+    __slots__ = ("original", "value")
+
+    original: object
+    value: object
 
 
 class _Seam:
@@ -432,17 +553,20 @@ class _Seam:
 
     def __init__(self) -> None:
         self.captures: tuple[Capture, ...] = ()
+        self.charge_point: type = type(None)
         self._lock = threading.RLock()
-        self._patches: list[tuple[weakref.ref[type], str, object, object]] = []
+        self._patched: weakref.WeakKeyDictionary[type, list[str]] = weakref.WeakKeyDictionary()
         self._covered: weakref.WeakSet[type] = weakref.WeakSet()
 
-    def add(self, capture: Capture) -> None:
+    def add(self, capture: Capture) -> bool:
+        """Record for this capture too; return False when that was so already."""
         with self._lock:
             if capture in self.captures:
-                return
+                return False
             if not self.captures:
                 self._install()
             self.captures = (*self.captures, capture)
+            return True
 
     def remove(self, capture: Capture) -> None:
         with self._lock:
@@ -455,63 +579,71 @@ class _Seam:
     def _install(self) -> None:
         from ocpp.charge_point import ChargePoint  # noqa: PLC0415 - importing us must stay light
 
+        self.charge_point = ChargePoint
         if "__init_subclass__" not in ChargePoint.__dict__:
-            self._put(ChargePoint, "__init_subclass__", classmethod(_base_init_subclass(ChargePoint)))
+            self._put(ChargePoint, "__init_subclass__", _base_init_subclass(ChargePoint))
         for cls in _family(ChargePoint):
-            self._patch(cls)
+            self.cover(cls)
 
     def cover(self, cls: type) -> None:
-        """Patch what was put on a class after it was made; called once for each class that is seen."""
+        """Patch a class and those it inherits from, mixins too; done once for each class that is seen."""
         if cls in self._covered:
             return
         with self._lock:
             for one in cls.__mro__:
-                if one is not object:
+                if issubclass(one, self.charge_point) or one.__module__.partition(".")[0] not in _STANDARD:
                     self._patch(one)
             self._covered.add(cls)
 
-    def patch_new(self, cls: type) -> None:
+    def cover_new(self, cls: type) -> None:
         """Patch a class that was just made."""
         with self._lock:
-            if self.captures:
-                self._patch(cls)
+            if self.captures and issubclass(cls, self.charge_point):
+                self.cover(cls)
 
     def _patch(self, cls: type) -> None:
         for name in _METHODS:
             original = cls.__dict__.get(name)
-            if isinstance(original, types.FunctionType) and not hasattr(original, "__ocpp_mongo_seam__"):
-                self._put(cls, name, _WRAP[name](cls, original))
+            if isinstance(original, types.FunctionType) and not _is_over_ours(original, cls):
+                self._put(cls, name, _wrapped(cls, name, original))
         own = cls.__dict__.get("__init_subclass__")
-        if isinstance(own, classmethod) and not hasattr(own.__func__, "__ocpp_mongo_seam__"):
-            self._put(cls, "__init_subclass__", classmethod(_own_init_subclass(own.__func__)))
+        if isinstance(own, classmethod) and not _is_over_ours(own.__func__, cls):
+            self._put(cls, "__init_subclass__", _own_init_subclass(own.__func__))
 
-    def _put(self, cls: type, name: str, value: object) -> None:
-        original = cls.__dict__.get(name, _ABSENT)
+    def _put(self, cls: type, name: str, function: Any) -> None:
+        undo = function.__ocpp_mongo_undo__ = _Undo(cls)
+        undo.original = cls.__dict__.get(name, _ABSENT)
+        undo.value = classmethod(function) if name == "__init_subclass__" else function
         try:
-            setattr(cls, name, value)
+            setattr(cls, name, undo.value)
         except (TypeError, AttributeError):
             return  # a class that cannot be changed
-        self._patches.append((weakref.ref(cls), name, value, original))
+        self._patched.setdefault(cls, []).append(name)
 
     def _restore(self) -> None:
-        while self._patches:
-            reference, name, value, original = self._patches.pop()
-            cls = reference()
-            if cls is None or cls.__dict__.get(name) is not value:
-                continue  # gone, or somebody put something over ours: ours only passes through now
-            if original is _ABSENT:
-                delattr(cls, name)
-            else:
-                setattr(cls, name, original)
+        for cls, names in [*self._patched.items()]:
+            for name in names:
+                value = cls.__dict__.get(name)
+                undo = getattr(getattr(value, "__func__", value), "__ocpp_mongo_undo__", None)
+                if not isinstance(undo, _Undo) or undo.value is not value:
+                    continue  # somebody put something over ours: ours only passes through now
+                if undo.original is _ABSENT:
+                    delattr(cls, name)
+                else:
+                    setattr(cls, name, undo.original)
+        self._patched = weakref.WeakKeyDictionary()
         self._covered = weakref.WeakSet()
 
     def forked(self) -> None:
-        """Record nothing in a child process: its connections are copies, and our thread is not there."""
+        """Begin anew in a child process: a lock of the parent may be held by a thread that is not there."""
         self._lock = threading.RLock()
-        self.captures = ()
+        for capture in self.captures:
+            capture.forked()
+        _ticks.forked()
 
 
 _ABSENT = object()
+_STANDARD = frozenset(sys.stdlib_module_names)
 _seam = _Seam()
 os.register_at_fork(after_in_child=_seam.forked)
 
@@ -522,12 +654,17 @@ def _family(cls: Any) -> Iterator[type]:
         yield from _family(subclass)
 
 
-def _base_init_subclass(base: Any) -> Callable[..., None]:
-    def __init_subclass__(cls: Any, **keywords: Any) -> None:  # noqa: N807 - it is that method
-        super(base, cls).__init_subclass__(**keywords)
-        _guarded(_seam.patch_new, cls)
+def _is_over_ours(function: Any, cls: type) -> bool:
+    """Whether it is ours on that class, or something that somebody wrapped around it."""
+    undo = getattr(function, "__ocpp_mongo_undo__", None)
+    return isinstance(undo, _Undo) and undo() is cls
 
-    __init_subclass__.__ocpp_mongo_seam__ = True  # type: ignore[attr-defined]
+
+def _base_init_subclass(base: type) -> Callable[..., None]:
+    def __init_subclass__(cls: type, **keywords: Any) -> None:  # noqa: N807 - it is that method
+        super(base, cls).__init_subclass__(**keywords)  # type: ignore[arg-type]
+        _guarded(_seam.cover_new, cls)
+
     return __init_subclass__
 
 
@@ -535,174 +672,152 @@ def _own_init_subclass(original: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(original)
     def __init_subclass__(cls: type, *arguments: Any, **keywords: Any) -> None:  # noqa: N807
         original(cls, *arguments, **keywords)
-        _guarded(_seam.patch_new, cls)
+        _guarded(_seam.cover_new, cls)
 
-    __init_subclass__.__ocpp_mongo_seam__ = True  # type: ignore[attr-defined]
     return __init_subclass__
 
 
 # -- the wrappers -----------------------------------------------------------------------------------------------
 
 
-class _Watch:
-    """What happens before and after one call of a patched method."""
-
-    __slots__ = ("_call", "_token")
-
-    def __init__(self, call: _Call | None) -> None:
-        self._call = call
-        self._token = None if call is None else _enclosing.set(call)
-
-    def done(self, error: BaseException | None) -> None:
-        if self._token is not None:
-            with contextlib.suppress(ValueError):  # closed from another context, as a discarded coroutine is
-                _enclosing.reset(self._token)
-        if self._call is not None:
-            _guarded(_AFTER[self._call.method], self._call, error)
-
-
-def _wrapped(cls: type, method: str, original: Any, before: Callable[[_Call, Any], None]) -> Any:
-    """Return a function that stands in for ``original``, coroutine function or not, and reports its calls."""
-
-    def begin(arguments: tuple[Any, ...], keywords: dict[str, Any]) -> _Watch:
-        call = _guarded(_entered, cls, method, original, before, arguments, keywords) if _seam.captures else None
-        return _Watch(call)
-
-    async def follow(watch: _Watch, awaitable: Any) -> Any:
-        try:
-            result = await awaitable
-        except BaseException as error:
-            watch.done(error)
-            raise
-        watch.done(None)
+async def _follow(call: _Call, awaitable: Any) -> Any:
+    """Await what the host's method returned, with the call as its context."""
+    token = _enclosing.set(call)
+    try:
+        result = await awaitable
+    except BaseException as error:
+        _guarded(_left, call, error)
+        raise
+    else:
+        _guarded(_left, call, None)
         return result
+    finally:
+        with contextlib.suppress(ValueError):  # closed from another context, as a discarded coroutine is
+            _enclosing.reset(token)
+
+
+def _wrapped(cls: type, method: str, original: Any) -> Any:
+    """Return a function that stands in for ``original``, coroutine function or not, and reports its calls."""
+    asks_inward = _asks_inward(original, method)
+    enter = functools.partial(_guarded, _entered, cls, method, asks_inward)
 
     if inspect.iscoroutinefunction(original):
 
         @functools.wraps(original)
         async def wrapper(*arguments: Any, **keywords: Any) -> Any:
-            return await follow(begin(arguments, keywords), original(*arguments, **keywords))
+            coroutine = original(*arguments, **keywords)
+            call = enter(arguments, keywords) if _seam.captures else None
+            return await (coroutine if call is None else _follow(call, coroutine))
 
     else:
 
         @functools.wraps(original)
         def wrapper(*arguments: Any, **keywords: Any) -> Any:
-            watch = begin(arguments, keywords)
+            call = enter(arguments, keywords) if _seam.captures else None
+            if call is None:
+                return original(*arguments, **keywords)
+            token = _enclosing.set(call)
             try:
                 result = original(*arguments, **keywords)
             except BaseException as error:
-                watch.done(error)
+                _guarded(_left, call, error)
                 raise
+            finally:
+                _enclosing.reset(token)
             if isinstance(result, types.CoroutineType):
-                return follow(watch, result)
-            watch.done(None)
+                return _follow(call, result)
+            if method != "start":  # a start() that is not awaited only sets something going
+                _guarded(_left, call, None)
             return result
 
-    wrapper.__ocpp_mongo_seam__ = True  # type: ignore[attr-defined]
     return wrapper
 
 
 def _entered(
-    cls: type,
-    method: str,
-    original: Any,
-    before: Callable[[_Call, Any], None],
-    arguments: tuple[Any, ...],
-    keywords: dict[str, Any],
+    cls: type, method: str, asks_inward: bool, arguments: tuple[Any, ...], keywords: dict[str, Any]
 ) -> _Call | None:
-    if not arguments:
+    if not arguments or not isinstance(arguments[0], _seam.charge_point):
         return None
-    charge_point, *given = arguments
-    text = given[0] if given else next(iter(keywords.values()), None)
-    if not any(capture.wants(charge_point) for capture in _seam.captures):
+    charge_point = arguments[0]
+    wanted = [capture for capture in _seam.captures if capture.wants(charge_point)]
+    if not wanted:
         return None
+    text = arguments[1] if len(arguments) > 1 else next(iter(keywords.values()), None)
     call = _Call(cls, method, charge_point, text, _enclosing.get())
-    before(call, original)
+    if method == "_send":
+        _enter_send(call, asks_inward and _is_defined_behind(call), wanted)
+    elif call.outer is None:
+        for capture in wanted:
+            if method == "start":
+                _guarded(capture.starting, charge_point)
+            else:
+                _guarded(capture.received, charge_point, text)
     return call
 
 
-def _before_send(call: _Call, original: Any) -> None:
-    outer = call.enclosing()
-    root = outer
-    while root is not None and (further := root.enclosing()) is not None:
-        root = further
-    if root is not None and root.given:
-        root.given -= 1
-        call.recorded = root.recorded = True  # it was put on record when something else came between
-        return
-    if _is_nearest_the_wire(call, original):
-        call.record()
-        if root is not None:
-            root.recorded = True
-    elif root is not None:
+def _enter_send(call: _Call, goes_inward: bool, wanted: list[Capture]) -> None:
+    """Record what is sent before it is, or an answer could overtake it; unless a call further in knows better."""
+    root = call.root
+    if root is call:
+        if goes_inward:
+            for capture in wanted:
+                _guarded(capture.put_off, call.charge_point, call)
+        else:
+            call.settle()
+    elif call.outer is not None and call.outer.cls is call.cls:
+        call.recorded = True
+        call.frames = root.frames
+    elif root.given:
+        root.given -= 1  # this one is on record: its outer call, or something that came between, saw to it
+        call.recorded = True
+        call.frames = root.frames
+    elif goes_inward:
         root.text = call.text
         call.recorded = True
     else:
+        call.record()
+        root.recorded = True
+
+
+def _left(call: _Call, error: BaseException | None) -> None:
+    call.end()
+    if call.method == "_send":
+        _leave_send(call, error)
+    elif call.method == "start" and call.outer is None:
         for capture in _seam.captures:
             if capture.wants(call.charge_point):
-                capture.put_off(call.charge_point, call)
+                _guarded(capture.ended, call.charge_point, error)
 
 
-def _after_send(call: _Call, error: BaseException | None) -> None:
-    for capture in _seam.captures:
-        if capture.wants(call.charge_point):
-            deferred = capture._line(call.charge_point).deferred  # noqa: SLF001 - one piece
-            if call in deferred:
-                deferred.remove(call)
+def _leave_send(call: _Call, error: BaseException | None) -> None:
+    for line in call.waiting:
+        line.take_back(call)
     call.settle()
     if error is not None:
-        call.failed(error)
+        while call.frames:
+            line, frame = call.frames.pop()
+            line.undelivered(frame, error)
+    elif not call.root.given:
+        call.frames.clear()  # delivered; as long as one is given, its send may still be to come in a task
 
 
-def _before_route(call: _Call, _original: Any) -> None:
-    if call.enclosing() is None:
-        for capture in _seam.captures:
-            if capture.wants(call.charge_point):
-                capture.received(call.charge_point, call.text)
-
-
-def _before_start(call: _Call, _original: Any) -> None:
-    call.recorded = call.enclosing() is not None
-    if not call.recorded:
-        for capture in _seam.captures:
-            if capture.wants(call.charge_point):
-                capture.starting(call.charge_point)
-
-
-def _after_start(call: _Call, error: BaseException | None) -> None:
-    if not call.recorded:
-        for capture in _seam.captures:
-            if capture.wants(call.charge_point):
-                capture.ended(call.charge_point, error)
-
-
-def _after_route(_call: _Call, _error: BaseException | None) -> None:
-    return None
-
-
-def _is_nearest_the_wire(call: _Call, original: Any) -> bool:
-    """Whether no call further in will send this: no class behind defines the method, or this one never asks it."""
+def _is_defined_behind(call: _Call) -> bool:
     order = type(call.charge_point).__mro__
     behind = order[order.index(call.cls) + 1 :] if call.cls in order else ()
-    if not any(call.method in cls.__dict__ for cls in behind):
-        return True
-    code = inspect.unwrap(original).__code__
-    names = {*code.co_names, *code.co_freevars}
-    inside = [constant for constant in code.co_consts if isinstance(constant, types.CodeType)]
-    names.update(name for one in inside for name in (*one.co_names, *one.co_freevars))
-    return not names & {"super", "__class__", call.method}
+    return any(call.method in cls.__dict__ for cls in behind)
 
 
-_WRAP: dict[str, Callable[[type, Any], Any]] = {
-    "_send": lambda cls, original: _wrapped(cls, "_send", original, _before_send),
-    "route_message": lambda cls, original: _wrapped(cls, "route_message", original, _before_route),
-    "start": lambda cls, original: _wrapped(cls, "start", original, _before_start),
-}
-_AFTER: dict[str, Callable[[_Call, BaseException | None], None]] = {
-    "_send": _after_send,
-    "route_message": _after_route,
-    "start": _after_start,
-}
+def _asks_inward(function: Any, method: str, depth: int = 0) -> bool:
+    """Whether the code of this function, or of those it encloses or decorates, names super() or that method."""
+    function = inspect.unwrap(function)
+    codes = [function.__code__]
+    for code in codes:
+        if {"super", "__class__", method} & {*code.co_names, *code.co_freevars}:
+            return True
+        codes += [inner for inner in code.co_consts if isinstance(inner, types.CodeType)]
+    cells = [cell for cell in function.__closure__ or () if depth < _SEARCH_DEPTH and cell != types.CellType()]
+    inside = [cell.cell_contents for cell in cells]
+    return any(_asks_inward(one, method, depth + 1) for one in inside if isinstance(one, types.FunctionType))
 
 
 # -- reading what the host has ----------------------------------------------------------------------------------
@@ -720,46 +835,69 @@ class _Ticks:
             self._last = max(self._last + 1, time.time_ns() // 1000)
             return self._last
 
+    def forked(self) -> None:
+        self._lock = threading.Lock()
+
 
 _ticks = _Ticks()
+
+
+def _peek(owner: object, attribute: str) -> Any:
+    """Return an attribute of an object of the host; None when it has none or its property fails."""
+    return _guarded(getattr, owner, attribute, None)
+
+
+def _name_of(charge_point: object) -> str:
+    identity = _guarded(getattr, charge_point, "id", "")
+    return identity if type(identity) is str else str(identity)
 
 
 def _state(connection: object) -> str | None:
     """Return the name of the state of a connection, where it has one."""
     for place in (connection, *_adapted(connection)):
         for attribute in ("state", "client_state"):
-            name = getattr(getattr(place, attribute, None), "name", None)
-            if isinstance(name, str):
+            name = _peek(_peek(place, attribute), "name")
+            if isinstance(name, str) and name in _STATES:
                 return name
+        closed = _peek(place, "closed")
+        if isinstance(closed, bool):
+            return "CLOSED" if closed else "OPEN"
     return None
 
 
 def _role(connection: object) -> Origin | None:
     """Return which end of the connection this process is."""
     for place in (connection, *_adapted(connection)):
-        side = getattr(getattr(getattr(place, "protocol", None), "side", None), "name", None)
+        side = _peek(_peek(_peek(place, "protocol"), "side"), "name")
         if side in ("SERVER", "CLIENT"):
             return "csms" if side == "SERVER" else "station"
-        is_client = getattr(place, "is_client", None)
+        is_client = _peek(place, "is_client")
         if isinstance(is_client, bool):
             return "station" if is_client else "csms"
-        module, kind = type(place).__module__, type(place).__name__
-        if module.startswith(("starlette.", "fastapi.")) or kind == "WebSocketResponse":
-            return "csms"
-        if module.startswith("aiohttp.") and kind == "ClientWebSocketResponse":
-            return "station"
+        for kind in type(place).__mro__:
+            library = kind.__module__.partition(".")[0]
+            if library in ("starlette", "fastapi") or (library, kind.__name__) == ("aiohttp", "WebSocketResponse"):
+                return "csms"
+            if (library, kind.__name__) == ("aiohttp", "ClientWebSocketResponse"):
+                return "station"
     return None
 
 
 def _adapted(connection: object) -> list[object]:
     """Return the objects that an adapter holds under a usual name."""
-    inside = getattr(connection, "__dict__", {})
-    return [inside[name] for name in _ADAPTED if isinstance(inside, dict) and inside.get(name) is not None]
+    inside = _peek(connection, "__dict__")
+    if isinstance(inside, dict):
+        found = [inside.get(name) for name in _ADAPTED]
+    else:
+        kind = type(connection)
+        slots = [name for name in _ADAPTED if isinstance(getattr(kind, name, None), types.MemberDescriptorType)]
+        found = [_peek(connection, name) for name in slots]
+    return [one for one in found if one is not None]
 
 
 def _text_of(owner: object, attribute: str) -> str | None:
     for place in (owner, *_adapted(owner)):
-        value = getattr(place, attribute, None)
+        value = _peek(place, attribute)
         if isinstance(value, str):
             return str(value)
     return None
@@ -767,33 +905,71 @@ def _text_of(owner: object, attribute: str) -> str | None:
 
 def _address(connection: object) -> str | None:
     for place in (connection, *_adapted(connection)):
-        value = getattr(place, "remote_address", None)
+        value = _peek(place, "remote_address")
         if isinstance(value, str):
             return value
-        if isinstance(value, tuple) and len(value) > 1:
-            return f"[{value[0]}]:{value[1]}" if ":" in str(value[0]) else f"{value[0]}:{value[1]}"
+        if isinstance(value, tuple) and len(value) > 1 and isinstance(value[0], str):
+            return f"[{value[0]}]:{value[1]}" if ":" in value[0] else f"{value[0]}:{value[1]}"
     return None
 
 
+def _closing_of(error: BaseException | None) -> tuple[int, str | None] | None:
+    """Return code and reason of websockets' ConnectionClosed or what looks like it, else None.
+
+    Its own ``code`` is not read where it has frames: that is deprecated, and warns in the host's name.
+    """
+    if error is None:
+        return None
+    absent = object()
+    received = getattr(error, "rcvd", absent)
+    if received is not absent:
+        close = received if received is not None else getattr(error, "sent", None)
+        code = _ABNORMAL if received is None else _code(getattr(received, "code", None))
+    else:
+        close, code = error, _code(getattr(error, "code", None))
+    reason = getattr(close, "reason", None)
+    return None if code is None else (code, reason if isinstance(reason, str) and reason else None)
+
+
 def _close_of(connection: object, error: BaseException | None) -> tuple[int | None, str | None]:
-    """Return close code and reason, from the connection or from websockets' exception."""
-    frame = getattr(error, "rcvd", None) or getattr(error, "sent", None)
-    places = (frame, connection, *_adapted(connection))
-    codes = (getattr(place, name, None) for place in places for name in ("close_code", "code"))
-    reasons = (getattr(place, name, None) for place in places for name in ("close_reason", "reason"))
-    code = next((int(c) for c in codes if isinstance(c, int) and not isinstance(c, bool)), None)
-    return code, next((r for r in reasons if isinstance(r, str) and r), None)
+    """Return close code and reason, from websockets' exception or else from the connection."""
+    closing = _closing_of(error)
+    if closing is not None:
+        return closing
+    for place in (connection, *_adapted(connection)):
+        code = _code(_peek(place, "close_code"))
+        if code is not None:
+            reason = _peek(place, "close_reason")
+            return code, reason if isinstance(reason, str) and reason else None
+    return None, None
+
+
+def _code(value: object) -> int | None:
+    """Return a close code of RFC 6455, section 7.4, else None."""
+    return int(value) if isinstance(value, int) and value in _CLOSE_CODES else None
+
+
+def _described(error: BaseException) -> str:
+    """Return one line without the error's own text, which may quote what crossed the wire."""
+    closing = _closing_of(error)
+    if closing is None:
+        return type(error).__name__
+    code, reason = closing
+    return f"{type(error).__name__}: closed with code {code}{f': {reason[:100]}' if reason else ''}"
 
 
 def _as_text(value: object) -> str:
-    if isinstance(value, str):
+    if type(value) is str:
         return value
+    if isinstance(value, str):
+        return str.__str__(value)
     if isinstance(value, bytes | bytearray | memoryview):
         return bytes(value).decode("utf-8", "backslashreplace")
-    try:
-        return str(value) if isinstance(value, int) else json.dumps(value)
-    except (TypeError, ValueError, RecursionError):
-        return repr(value)
+    if type(value) in (list, dict):
+        with contextlib.suppress(TypeError, ValueError, RecursionError):
+            return json.dumps(value)
+    shown = _guarded(repr, value)
+    return shown if isinstance(shown, str) else f"<{type(value).__name__}>"
 
 
 def _reference(thing: object) -> Callable[[], object]:
@@ -803,28 +979,49 @@ def _reference(thing: object) -> Callable[[], object]:
         return lambda: thing
 
 
-def _current_task() -> object:
+def _current_task() -> int:
     try:
-        return asyncio.current_task()
+        return id(asyncio.current_task())
     except RuntimeError:
-        return threading.current_thread()
+        return threading.get_ident()
 
 
 def _now() -> datetime:
     return datetime.now(timezone.utc)
 
 
-def _check_by_hand(station_id: object, direction: object, text: object, timestamp: object, origin: object) -> None:
+def _utc(timestamp: object) -> datetime:
+    if not isinstance(timestamp, datetime) or timestamp.utcoffset() is None:
+        raise ArgumentError("timestamp takes a datetime with a time zone")
+    try:
+        return timestamp.astimezone(timezone.utc)
+    except (ValueError, OverflowError):
+        raise ArgumentError("timestamp is out of the range of years 1 to 9999 in UTC") from None
+
+
+def _check_by_hand(
+    station_id: object,
+    direction: object,
+    text: object,
+    protocol_version: object,
+    session: object,
+    origin: object,
+) -> Direction:
     if not isinstance(station_id, str):
         raise ArgumentError(f"station_id takes a text, not {type(station_id).__name__}")
-    if direction not in ("sent", "received"):
-        raise ArgumentError(f'direction is "sent" or "received", not {direction!r}')
-    if not isinstance(text, str | bytes):
+    if not isinstance(text, str | bytes | bytearray | memoryview):
         raise ArgumentError(f"text takes the exact text of the frame, not {type(text).__name__}")
-    if origin not in (None, "station", "csms"):
+    if protocol_version is not None and not isinstance(protocol_version, str):
+        raise ArgumentError(f"protocol_version takes a text, not {type(protocol_version).__name__}")
+    if session is not None and not isinstance(session, str):
+        raise ArgumentError(f"session takes a text, not {type(session).__name__}")
+    if origin is not None and origin not in ("station", "csms"):
         raise ArgumentError(f'origin is "station" or "csms", not {origin!r}')
-    if timestamp is not None and not (isinstance(timestamp, datetime) and timestamp.tzinfo is not None):
-        raise ArgumentError("timestamp takes a datetime with a time zone")
+    if direction == "sent":
+        return "sent"
+    if direction == "received":
+        return "received"
+    raise ArgumentError(f'direction is "sent" or "received", not {direction!r}')
 
 
 _said: dict[str, float] = {}

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from bson.errors import BSONError
+from pydantic import ValidationError
 from pymongo import MongoClient
 from pymongo.database import Database
 from pymongo.errors import (
@@ -31,7 +32,7 @@ from pymongo.errors import (
     WriteError,
 )
 
-from ocpp_mongo_plugin.errors import AccessDeniedError, OcppMongoError, StoreUnavailableError
+from ocpp_mongo_plugin.errors import AccessDeniedError, ArgumentError, OcppMongoError, StoreUnavailableError
 
 
 class ErrorClass(enum.Enum):
@@ -204,11 +205,20 @@ def translated(what: str, database: object = None) -> Iterator[None]:
     Raises:
         AccessDeniedError: MongoDB refused the user, the password, or a right.
         StoreUnavailableError: MongoDB cannot be reached, did not answer in time, or is changing over.
-        OcppMongoError: anything else that the driver refused.
+        ArgumentError: a value cannot be written as BSON: an integer over 64 bits, half a surrogate pair.
+        OcppMongoError: anything else that the driver refused, or a document that is not as its model has it.
     """
     # "from None" below: the driver's own text may quote whole documents, and a traceback would print it.
     try:
         yield
+    except (OverflowError, UnicodeEncodeError):
+        refusal = "an integer over 64 bits, or half a surrogate pair, which MongoDB cannot hold"
+        raise ArgumentError(f"a value that was given, while {what}, is or holds {refusal}") from None
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        place = ".".join(str(part) for part in first["loc"])
+        found = f"a {error.title} is not as this version stores it: {place}: {first['msg']}"
+        raise OcppMongoError(f"{found} (while {what})") from None
     except (PyMongoError, BSONError) as error:
         server, told = _server(database), describe(error)
         if isinstance(error, OperationFailure) and error.code in _ACCESS_CODES:

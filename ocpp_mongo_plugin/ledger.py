@@ -89,7 +89,7 @@ class Ledger:
         changed = changes.apply(document, merge)
         if merge.collection == "transactions":
             changed |= transactions.derive(document)
-            self._of_station.setdefault(document.get("station_id") or "", {})[merge.key] = document
+            self._of_station.setdefault(document["station_id"], {})[merge.key] = document
         if not changed and "revision" in document:
             return False
         revision = self._revisions.get(key)
@@ -146,8 +146,8 @@ class Ledger:
 
     def _put(self, collection: Mutable, key: str, document: Document) -> Document:
         self._documents[collection, key] = document
-        if collection == "transactions":
-            self._of_station.setdefault(document.get("station_id") or "", {})[key] = document
+        if collection == "transactions" and document.get("station_id") is not None:
+            self._of_station.setdefault(document["station_id"], {})[key] = document
         return document
 
     def _is_written(self, station_id: str) -> bool:

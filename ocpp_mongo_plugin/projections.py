@@ -249,6 +249,8 @@ def _identified(projection: Projection, fact: facts.TransactionIdentified, sourc
             parts.extend(everything_of(document))
             projection.ledger.remove(Remove(other, successor=key))
     projection.transaction(key, *parts)
+    if (projection.ledger.document("transactions", key) or {}).get("status") == ACTIVE:
+        _supersede(projection, key, fact.started.at.at, source, None, fact.started.connector_id, unseen=True)
     _occupancy(projection, source.clock, key)
 
 
@@ -328,12 +330,17 @@ def _supersede(
     source: Source,
     evse_id: int | None,
     connector: int | None,
+    *,
+    unseen: bool = False,
 ) -> None:
-    """Fail the transactions that still were active where a new one starts."""
+    """Fail the transactions that still were active where a new one starts.
+
+    Those whose start was not seen wait until the new one has its id, since they may turn out to be the same.
+    """
     if not evse_id and not connector:
         return
     for other, document in projection.ledger.active(source.station_id):
-        if other == key or not _same_place(document, evse_id, connector) or not start_is_known(document):
+        if other == key or not _same_place(document, evse_id, connector) or not (unseen or start_is_known(document)):
             continue
         earlier = document.get("start_timestamp")
         if at is not None and earlier is not None and earlier.year >= _PLAUSIBLE_YEAR and at < earlier:
@@ -554,6 +561,7 @@ def _metered_transaction(projection: Projection, fact: facts.Metered, source: So
             "start_received_at": source.received_at,
         }
         projection.transaction(key, Earliest("place", "~", place), Earliest("start", "~" + source.clock, start))
+        _supersede(projection, key, first, source, None, fact.connector_id, unseen=True)
         return key
     running = projection.ledger.active(source.station_id) if fact.connector_id else []
     on_connector = [k for k, d in running if d.get("connector_id") == fact.connector_id]

@@ -44,6 +44,17 @@ class Decoded(NamedTuple):
     message: Message | None
 
 
+class WantedCall(NamedTuple):
+    """The call that an answer belongs to: the newest of that id before it, from the other end."""
+
+    session_id: str
+    message_id: str
+    before: int
+    """Sequence number of the answer."""
+    direction: str | None
+    """Of the call; None when the answer's is unknown."""
+
+
 @dataclass(slots=True)
 class Wanted:
     """What a batch needs to know from the store before it is projected."""
@@ -54,8 +65,7 @@ class Wanted:
     """Transactions spoken of by an id that is not among the active ones in memory."""
     transactions: set[str] = field(default_factory=set)
     sessions: set[str] = field(default_factory=set)
-    calls: set[tuple[str, str]] = field(default_factory=set)
-    """Session and message id of calls whose answers came."""
+    calls: set[WantedCall] = field(default_factory=set)
 
     def __bool__(self) -> bool:
         return bool(self.stations or self.mentions or self.transactions or self.sessions or self.calls)
@@ -161,7 +171,8 @@ class Recording:
         if message.is_answer:
             known = line.conversation.holds(message.message_id)
             if not known and not line.conversation.complete and message.message_id is not None:
-                wanted.calls.add((frame.session_id, message.message_id))
+                other = {"sent": "received", "received": "sent"}.get(frame.direction)
+                wanted.calls.add(WantedCall(frame.session_id, message.message_id, frame.sequence, other))
         call = self._call_of(frame, message, line)
         for fact in dialects.understand(message, call, frame.protocol_version, None):
             if isinstance(fact, facts.TransactionStarted):
@@ -370,12 +381,14 @@ def _session_parts(change: SessionChange, owner: Document) -> tuple[Known | Late
         "station_id": session.station_id,
         "role": session.role,
         "source": session.source,
-        "opened_at": session.opened_at,
+        # An import without times says 1970.
+        "opened_at": session.opened_at if session.opened_at.timestamp() > 0 else None,
         "subprotocol": session.subprotocol,
         "remote_address": session.remote_address,
     }
     attempts = Highest({"reconnect_attempts": session.reconnect_attempts})
     parts: list[Known | Latest | Highest] = [Known(own), attempts]
+    parts.append(Latest("source", "", {"source": session.source}))
     rank = {"opened": "0", "connected": "1", "failed": "2", "closed": "3"}[change.kind]
     stamp = rank + change.at.isoformat()
     closed = session.status == "disconnected"
@@ -385,7 +398,7 @@ def _session_parts(change: SessionChange, owner: Document) -> tuple[Known | Late
         parts.append(Known({"connected_at": change.at}))
     if change.kind == "closed":
         end = {
-            "closed_at": session.closed_at or change.at,
+            "closed_at": (session.closed_at or change.at) if change.at.timestamp() > 0 else None,
             "close_code": session.close_code,
             "close_reason": session.close_reason,
         }

@@ -19,7 +19,7 @@ from ocpp_mongo_plugin.errors import SettingError
 PREFIX = "OCPP_MONGO_"
 DEFAULT_URI = "mongodb://localhost:27017"
 
-_PASSWORD = re.compile(r"(?P<scheme>[a-z+]+://)(?P<user>[^:/@\s]*):[^/\s]*@")
+_PASSWORD = re.compile(r"(?P<scheme>[a-z+]+://)(?P<user>[^:/@\s]*):\S*@")
 
 
 class Settings(BaseSettings):

@@ -24,7 +24,7 @@ from typing import Any, NamedTuple, Protocol
 from ocpp_mongo_plugin.driver_errors import ErrorClass, classify, describe
 from ocpp_mongo_plugin.frames import Frame
 from ocpp_mongo_plugin.ledger import Ledger
-from ocpp_mongo_plugin.recording import Batch, Decoded, Item, Recording
+from ocpp_mongo_plugin.recording import Batch, Decoded, Item, Loaded, Recording, Wanted
 from ocpp_mongo_plugin.settings import Settings
 from ocpp_mongo_plugin.store import Store, Written
 

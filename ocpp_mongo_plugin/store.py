@@ -147,9 +147,12 @@ class Store:
             if wanted.sessions:
                 keys = [ObjectId(key) for key in sorted(wanted.sessions)]
                 loaded.sessions = self._find("sessions", {"_id": {"$in": keys}})
-            for session_id, message_id in wanted.calls:
-                one = {"message_id": {"$eq": message_id}, "session_id": session_id, "message_type": "Call"}
-                loaded.calls += self._find("messages", one, newest="sequence")
+            for call in wanted.calls:
+                one = {"message_id": {"$eq": call.message_id}, "session_id": call.session_id, "message_type": "Call"}
+                one |= {"sequence": {"$lt": call.before}}
+                if call.direction is not None:
+                    one["direction"] = call.direction
+                loaded.calls += self._find("messages", one, newest="sequence")[:1]
         return loaded
 
     def _find(self, key: str, query: Document, newest: str | None = None) -> list[Document]:

@@ -107,13 +107,14 @@ def test_a_paused_server_can_be_stopped(own_mongod: Factory) -> None:
 
 
 def test_stop_ends_the_process_and_removes_the_temporary_directory() -> None:
+    before = set(threading.enumerate())
     with EmbeddedMongod() as server:
         pid, directory = server.pid, data_directory(server)
         assert directory.is_dir()
     assert is_gone(pid)
     assert not directory.exists()
     assert not server.running
-    assert "embedded-mongod" not in {thread.name for thread in threading.enumerate()}
+    assert "embedded-mongod" not in {thread.name for thread in set(threading.enumerate()) - before}
     server.stop()
     with pytest.raises(ConnectionRefusedError), socket.create_connection(("127.0.0.1", server.port)):
         pass

@@ -113,9 +113,7 @@ def _parts() -> st.SearchStrategy[Any]:
         CLOCKS.map(lambda c: Latest("meter", c, {"meter_latest": int(c), "meter_latest_at": None})),
         CLOCKS.map(lambda c: Earliest("register", c, {"meter_first": int(c)})),
         CLOCKS.map(lambda c: Earliest("begin", c, {"meter_start": int(c), "reservation_id": None})),
-        st.builds(
-            transactions.with_status, st.sampled_from(["active", "failed", "completed"]), CLOCKS
-        ),
+        st.builds(transactions.with_status, st.sampled_from(["active", "failed", "completed"]), CLOCKS),
         st.lists(st.integers(0, 9)).map(lambda numbers: Union("seq_nos", numbers)),
         st.just(Known({"station_id": "CP1", "protocol_version": "2.0.1"})),
         st.booleans().map(lambda flag: Highest({"offline": flag})),

@@ -338,8 +338,12 @@ async def _demo(console: Console, place: dict[str, Any], seconds: float) -> None
             port = next(iter(server.sockets)).getsockname()[1]
             console.print(f"a CSMS listens at ws://{_HOST}:{port}/, four stations charge for {seconds:g} s\n")
             stations = asyncio.gather(*(_station(car, port, seconds) for car in _CARS))
-            await _watch(console, plugin, stations)
-            await stations
+            try:
+                await _watch(console, plugin, stations)
+            finally:
+                stations.cancel()
+                await asyncio.gather(stations, return_exceptions=True)
+            stations.result()
         await plugin.flush()
         await _look(console, plugin)
 

@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 from pymongo import IndexModel
 from pymongo.errors import OperationFailure
 
-from ocpp_mongo_plugin.changes import Collection
 from ocpp_mongo_plugin.cli.server import Plain, connected, naming, settings_of, shown
 from ocpp_mongo_plugin.cli.terminal import out, say
 from ocpp_mongo_plugin.documents import INDEXES
