@@ -41,7 +41,6 @@ from ocpp_mongo_plugin.frames import (
 
 logger = logging.getLogger("ocpp_mongo_plugin")
 # Without a handler anywhere, logging would print our warnings into the host's terminal.
-logger.addHandler(logging.NullHandler())
 
 _METHODS = ("_send", "route_message", "start")
 _ORDERLY = frozenset({1000, 1001, 1005})

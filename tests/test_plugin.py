@@ -97,12 +97,14 @@ async def charge16(station: Any) -> None:
     calls = ocpp.v16.call
     await station.call(calls.BootNotification(charge_point_vendor="v", charge_point_model="m"))
     await station.call(calls.StatusNotification(connector_id=1, error_code="NoError", status="Charging"))
-    await station.call(calls.StartTransaction(connector_id=1, id_tag="T", meter_start=1000, timestamp=NOW))
+    begun = await station.call(calls.StartTransaction(connector_id=1, id_tag="T", meter_start=1000, timestamp=NOW))
     sample = {"value": "2.5", "unit": "kWh"}
     value = [{"timestamp": LATER, "sampled_value": [sample]}]
-    await station.call(calls.MeterValues(connector_id=1, transaction_id=7, meter_value=value))
+    await station.call(calls.MeterValues(connector_id=1, transaction_id=begun.transaction_id, meter_value=value))
     await station.call(calls.Heartbeat())
-    await station.call(calls.StopTransaction(meter_stop=3000, timestamp=LATER, transaction_id=7, reason="Remote"))
+    await station.call(
+        calls.StopTransaction(meter_stop=3000, timestamp=LATER, transaction_id=begun.transaction_id, reason="Remote")
+    )
 
 
 async def charge2(station: Any, calls: Any) -> None:

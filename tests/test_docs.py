@@ -1,0 +1,68 @@
+"""Documents that cannot lie: every setting, command and module is described, and nothing that does not exist."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from ocpp_mongo_plugin.cli.app import app
+from ocpp_mongo_plugin.settings import PREFIX, Settings
+
+ROOT = Path(__file__).parent.parent
+MARK = "<!-- settings -->\n"
+
+
+def settings_table() -> str:
+    """The table of docs/settings.md; ``python tests/test_docs.py`` writes it."""
+    rows = ["| argument | environment | default | what |", "|---|---|---|---|"]
+    for name, setting in Settings.model_fields.items():
+        default = setting.default
+        shown = (
+            default.get_secret_value()
+            if name == "uri"
+            else ", ".join(default)
+            if name == "exclude_actions"
+            else default
+        )
+        rows.append(
+            f"| `{name}` | `{PREFIX}{name.upper()}` | {f'`{shown}`' if shown != '' else 'none'} | {setting.description} |"
+        )
+    return "\n".join(rows) + "\n"
+
+
+def test_every_setting_is_documented_as_it_is():
+    text = (ROOT / "docs" / "settings.md").read_text()
+    assert text.split(MARK)[1] == settings_table(), "run: python tests/test_docs.py"
+
+
+def test_every_command_is_in_the_readme_and_no_other():
+    commands = {c.name or c.callback.__name__ for c in app.registered_commands}
+    readme = (ROOT / "README.md").read_text()
+    assert set(re.findall(r"^\| `ocpp-mongo (\w+)", readme, re.MULTILINE)) == commands
+
+
+def test_every_collection_is_in_the_readme():
+    readme = (ROOT / "README.md").read_text()
+    named = set(re.findall(r"^\| `(\w+)` \|", readme, re.MULTILINE))
+    settings = Settings()
+    assert named == {*settings.collections().values(), settings.dead_letters_collection}
+
+
+def test_every_module_is_in_the_architecture_and_no_other():
+    text = (ROOT / "docs" / "architecture.md").read_text()
+    package = ROOT / "ocpp_mongo_plugin"
+    modules = {p.name for p in package.glob("*.py") if p.name != "__init__.py"} | {"dialects/", "cli/"}
+    table = text.split("## Modules")[1].split("## Where")[0]
+    assert set(re.findall(r"`([a-z_]+(?:\.py|/))`", table)) == modules
+
+
+def test_every_link_leads_somewhere():
+    for page in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
+        for link in re.findall(r"\]\((?!http|#)([^)#]+)", page.read_text()):
+            assert (page.parent / link).exists(), f"{page.name}: {link}"
+
+
+if __name__ == "__main__":
+    page = ROOT / "docs" / "settings.md"
+    head = page.read_text().split(MARK)[0] if page.exists() else ""
+    page.write_text(head + MARK + settings_table())
