@@ -31,6 +31,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import Any, Protocol, TypeAlias
 
+from bson import ObjectId
+from pymongo.errors import DuplicateKeyError
+
 from ocpp_mongo_plugin.documents import Documents, Message, MeterValue, Session, Station, Transaction
 from ocpp_mongo_plugin.driver_errors import translated
 from ocpp_mongo_plugin.errors import ArgumentError, NotFoundError
@@ -41,6 +44,8 @@ from ocpp_mongo_plugin.ledger import EMPTY_STATION
 Query: TypeAlias = dict[str, Any]
 
 HIGHEST_LIMIT = 100_000
+LONGEST_SEARCH = 4_000
+"""Characters; MongoDB refuses patterns of 32,764 bytes."""
 _DIRECTIONS = ("sent", "received", "unknown")
 _MESSAGE_TYPES = ("Call", "CallResult", "CallError", "CallResultError", "Send", "Malformed")
 _STATUSES = ("active", "completed", "failed")
@@ -127,6 +132,8 @@ class _Repository:
         _check_page(limit, skip)
         document = getattr(await self._reading.documents(), kind)
         with translated(f"reading {document.get_settings().name}"):
+            if len(sort) > 1 and sort[1][1:] == "_id":
+                return await _page(document, query, sort[0], limit, skip)
             found = document.find(query).sort(*sort).skip(skip)
             return await (found if limit is None else found.limit(limit)).to_list()  # type: ignore[no-any-return]
 
@@ -207,12 +214,27 @@ class Messages(_Repository):
             raise ArgumentError(f"messages.count: {error}") from None
         return await self._count("messages", query)
 
+    async def get(self, key: str | ObjectId) -> Message:
+        """Return the message with this ``_id``, as such or as 24 hexadecimal digits.
+
+        Raises:
+            NotFoundError: there is none.
+        """
+        if not isinstance(key, ObjectId) and not (isinstance(key, str) and ObjectId.is_valid(key)):
+            raise ArgumentError("key takes an ObjectId or 24 hexadecimal digits")
+        found: list[Message] = await self._find("messages", {"_id": ObjectId(key)}, sort=["-_id"], limit=1)
+        if not found:
+            raise NotFoundError(f"there is no message {key}")
+        return found[0]
+
     async def pair(self, message: Message | str) -> Pair:
         """Return a call and its answer, given either of them or their correlation id.
 
         Raises:
             NotFoundError: there is no message of that correlation id.
         """
+        if isinstance(message, Message) and message.correlation_id is None:
+            return Pair(message, None)
         correlation_id = message.correlation_id if isinstance(message, Message) else message
         query = {"correlation_id": _text("correlation_id", correlation_id)}
         found: list[Message] = await self._find("messages", query, sort=["+_id"], limit=10)
@@ -277,10 +299,12 @@ class Transactions(_Repository):
             fields: further fields of ``EDITABLE``.
         """
         now = _now()
+        if start_timestamp is None and not await self._is_begun(transaction_id, station_id, connector_id):
+            start_timestamp = now
         values = {
             "connector_id": connector_id,
             "id_tag": id_tag,
-            "start_timestamp": start_timestamp or now,
+            "start_timestamp": start_timestamp,
             "meter_start": meter_start,
             "protocol_version": normalise_version(protocol_version),
             **fields,
@@ -451,8 +475,24 @@ class Transactions(_Repository):
 
     async def delete_older_than(self, age: timedelta | datetime) -> int:
         """Delete transactions that started before now less ``age``, or before that time; active ones stay."""
-        query = {"start_timestamp": {"$lt": _before(age)}, "status": {"$ne": "active"}}
+        # Judged by when they were recorded: a station's clock may stand at 1970.
+        chain: list[Query] = []
+        unknown: Query = {}
+        for name in ("start_received_at", "start_timestamp", "stop_received_at", "stop_timestamp", "created_at"):
+            chain.append({**unknown, name: {"$lt": _before(age)}})
+            unknown = {**unknown, name: None}
+        query = {"$or": chain, "status": {"$ne": "active"}}
         return await self._delete("transactions", query)
+
+    async def _is_begun(self, transaction_id: TransactionId, station_id: str, connector_id: int | None) -> bool:
+        """Whether a recorded start is active under this id, or waits on the connector for the CSMS to give it one."""
+        waiting = {"transaction_id": None, "connector_id": {"$eq": connector_id}}
+        query = {
+            "station_id": _text("station_id", station_id),
+            "status": "active",
+            "$or": [{"transaction_id": _id(transaction_id)}, waiting],
+        }
+        return await self._count("transactions", query) > 0
 
     async def _edit(
         self,
@@ -490,8 +530,7 @@ class Stations(_Repository):
 
     async def connected(self, *, limit: int | None = None, skip: int = 0) -> list[Station]:
         """Return the stations that are connected now; those of a recorder that died are not."""
-        living = [{"lease_expires_at": None}, {"lease_expires_at": {"$gt": _now()}}]
-        return await self._by({"connection_status": "connected", "$or": living}, limit, skip)
+        return await self._by({"connection_status": "connected", "$or": _living()}, limit, skip)
 
     async def by_tag(self, tag: str, *, limit: int | None = None, skip: int = 0) -> list[Station]:
         """Return the stations that a person gave this tag."""
@@ -508,7 +547,9 @@ class Stations(_Repository):
         """Return the enabled stations; with ``auto_start``, those where it is so."""
         query: Query = {"enabled": True}
         if auto_start is not None:
-            query["auto_start"] = bool(auto_start)
+            if not isinstance(auto_start, bool):
+                raise ArgumentError(f"auto_start takes True or False, not {auto_start!r}")
+            query["auto_start"] = auto_start
         return await self._by(query, limit, skip)
 
     async def configure(
@@ -554,7 +595,12 @@ class Stations(_Repository):
         }
         document = (await self._reading.documents()).stations
         with translated("configuring a station"):
-            await document.get_motor_collection().update_one({"_id": {"$eq": station_id}}, update, upsert=True)
+            collection = document.get_motor_collection()
+            try:
+                await collection.update_one({"_id": station_id}, update, upsert=True)
+            except DuplicateKeyError:
+                # It was first recorded in this moment: now it is there to be updated.
+                await collection.update_one({"_id": station_id}, update, upsert=True)
         return await self.get(station_id)
 
     async def _by(self, query: Query, limit: int | None, skip: int) -> list[Station]:
@@ -594,8 +640,8 @@ class Sessions(_Repository):
         return await self.find(station_id=station_id, limit=limit, skip=skip)
 
     async def open(self, station_id: str | None = None) -> list[Session]:
-        """Return the sessions that are open, of a station or all, newest first."""
-        query = {"status": "open", **_of_station(station_id)}
+        """Return the sessions that are open, newest first; those of a recorder that died are not."""
+        query = {"status": "open", "$or": _living(), **_of_station(station_id)}
         return await self._find("sessions", query, sort=["-opened_at", "-_id"], limit=None)
 
 
@@ -653,6 +699,47 @@ class MeterValues(_Repository):
             query["metadata.measurand"] = _text("measurand", measurand)
         return await self._find("meter_values", query, sort=["+timestamp", "+_id"], limit=limit, skip=skip)
 
+    async def latest(self, station_id: str, measurand: str) -> MeterValue | None:
+        """Return the newest value of a measurand at a station, or None."""
+        query = {
+            "metadata.station_id": _text("station_id", station_id),
+            "metadata.measurand": _text("measurand", measurand),
+        }
+        found = await self._find("meter_values", query, sort=["-timestamp", "-_id"], limit=1)
+        return found[0] if found else None
+
+
+async def _page(document: Any, query: Query, by: str, limit: int | None, skip: int) -> list[Any]:
+    """Return one page in the order of (time, ``_id``); documents without a time are the oldest.
+
+    The indexes end with the time, so only an order by time alone is free: one by (time, ``_id``) sorts all that the
+    query finds, for each page anew. So the page is read by time, one document wider at each end, and ordered here; only
+    where it cuts through documents of one and the same time are those looked at more closely.
+    """
+    name, newest_first = by[1:], by[0] == "-"
+    before = 1 if skip else 0
+    found = document.find(query).sort(by).skip(skip - before)
+    wide = await (found if limit is None else found.limit(before + limit + 1)).to_list()
+    last = len(wide) if limit is None else min(len(wide), before + limit)
+    times = [getattr(row, name) for row in wide]
+    if last <= before:
+        return []
+    if not (before and times[0] == times[1]) and not (last < len(wide) and times[last - 1] == times[last]):
+        return sorted(wide[before:last], key=lambda row: _place(row, name), reverse=newest_first)
+    first_time, last_time = times[before], times[last - 1]
+    if first_time is not None and last_time is not None:
+        earlier = {"$gt": first_time} if newest_first else {"$not": {"$gte": first_time}}
+        skip -= await document.find({"$and": [query, {name: earlier}]}).count()
+        oldest, newest = sorted((first_time, last_time))
+        query = {"$and": [query, {name: {"$gte": oldest, "$lte": newest}}]}
+    near = document.find(query).sort(by, f"{by[0]}_id").skip(skip)
+    return await (near if limit is None else near.limit(limit)).to_list()  # type: ignore[no-any-return]
+
+
+def _place(row: Any, name: str) -> tuple[bool, Any, Any]:
+    at = getattr(row, name)
+    return (at is not None, at or 0, row.id)
+
 
 # -- arguments --------------------------------------------------------------------------------------------------
 
@@ -693,7 +780,9 @@ def _message_query(
         query["message_type"] = _choice("message_type", message_type, _MESSAGE_TYPES)
     if text is not None:
         _text("text", text)
-        query["raw"] = {"$regex": re.escape(text), "$options": "i"}
+        if len(text) > LONGEST_SEARCH:
+            raise ArgumentError(f"text takes at most {LONGEST_SEARCH} characters")
+        query["raw"] = {"$regex": re.escape(text).replace("\0", r"\x00"), "$options": "i"}
     return query
 
 
@@ -724,6 +813,10 @@ def _check_transaction_id(name: str, value: object) -> None:
 def _id(value: object) -> Query:
     _check_transaction_id("transaction_id", value)
     return {"$eq": value}
+
+
+def _living() -> list[Query]:
+    return [{"lease_expires_at": None}, {"lease_expires_at": {"$gt": _now()}}]
 
 
 def _of_station(station_id: str | None) -> Query:
@@ -766,11 +859,17 @@ def _before(age: timedelta | datetime) -> datetime:
         return _utc(age)
     if not isinstance(age, timedelta) or age < timedelta(0):
         raise ArgumentError(f"age takes a timedelta from 0, or a datetime, not {age!r}")
-    return _now() - age
+    try:
+        return _now() - age
+    except OverflowError:
+        raise ArgumentError("age reaches back before the year 1") from None
 
 
 def _utc(moment: datetime) -> datetime:
-    return moment.replace(tzinfo=timezone.utc) if moment.tzinfo is None else moment.astimezone(timezone.utc)
+    try:
+        return moment.replace(tzinfo=timezone.utc) if moment.tzinfo is None else moment.astimezone(timezone.utc)
+    except OverflowError:
+        raise ArgumentError("a time is needed that lies between the years 1 and 9999 in UTC") from None
 
 
 def _now() -> datetime:

@@ -29,7 +29,7 @@ from pymongo.errors import BulkWriteError, DuplicateKeyError, OperationFailure, 
 from ocpp_mongo_plugin import transcription
 from ocpp_mongo_plugin.changes import Amend, Document, Remove, Revision
 from ocpp_mongo_plugin.documents import INDEXES
-from ocpp_mongo_plugin.driver_errors import ErrorClass, classify, describe
+from ocpp_mongo_plugin.driver_errors import ErrorClass, classify, classify_write, describe
 from ocpp_mongo_plugin.ledger import Ledger
 from ocpp_mongo_plugin.recording import Batch, Loaded, Wanted
 from ocpp_mongo_plugin.settings import Settings
@@ -223,7 +223,7 @@ class Store:
         for one in details.get("writeErrors", []):
             if one.get("code") == _DUPLICATE_KEY and list(one.get("keyPattern", {"_id": 1})) == ["_id"]:
                 continue  # stored before: a second delivery
-            if classify(OperationFailure("", one.get("code"), one)) in (ErrorClass.RETRY, ErrorClass.SICK):
+            if classify_write(one) in (ErrorClass.RETRY, ErrorClass.SICK, ErrorClass.CONFIGURATION):
                 raise error
             refused[documents[one["index"]]["_id"]] = f"refused with code {one.get('code')}"
         return refused

@@ -6,6 +6,7 @@ Documents are put in directly, so that only reading is tested here, on mongomock
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from dataclasses import FrozenInstanceError, dataclass, field
 from datetime import datetime, timedelta, timezone
 from enum import Enum
@@ -42,7 +43,7 @@ from ocpp_mongo_plugin.errors import (
     StoreUnavailableError,
 )
 from ocpp_mongo_plugin.facts import TransactionEdit
-from ocpp_mongo_plugin.repositories import Messages, MeterValues, Sessions, Stations, Transactions
+from ocpp_mongo_plugin.repositories import Messages, MeterValues, Pair, Sessions, Stations, Transactions
 
 UTC = timezone.utc
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -553,6 +554,116 @@ async def test_the_curve_of_a_transaction_is_its_own_values_oldest_first(shelf):
     curve = await MeterValues(shelf).by_transaction(await Transactions(shelf).get(7, "CP1"))
 
     assert [read.value for read in curve] == [1, 2, 4]
+
+
+async def test_a_message_is_read_by_its_key(shelf):
+    await shelf.put("ocpp_messages", *MESSAGES)
+    messages = Messages(shelf)
+
+    assert (await messages.get(f"{2:024x}")).sequence == (await messages.get(ObjectId(f"{2:024x}"))).sequence == 2
+    with pytest.raises(NotFoundError):
+        await messages.get("f" * 24)
+    with pytest.raises(ArgumentError):
+        await messages.get({"$gt": ""})
+
+
+async def test_a_message_without_a_correlation_id_has_no_answer(shelf):
+    await shelf.put("ocpp_messages", *MESSAGES)
+    [malformed] = await Messages(shelf).find(message_type="Malformed")
+
+    assert await Messages(shelf).pair(malformed) == Pair(malformed, None)
+
+
+async def test_a_nul_can_be_searched_for(shelf):
+    await shelf.put("ocpp_messages", message(1, raw="AT\0+CSQ"), message(2))
+
+    assert [read.sequence for read in await Messages(shelf).find(text="t\0+")] == [1]
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda shelf: Messages(shelf).find(text="x" * 5_000),
+        lambda shelf: Messages(shelf).find(start=datetime(1, 1, 1, tzinfo=timezone(timedelta(hours=2)))),
+        lambda shelf: Messages(shelf).delete_older_than(timedelta.max),
+        lambda shelf: Stations(shelf).enabled(auto_start="no"),
+    ],
+)
+async def test_an_extreme_argument_is_refused(shelf, call):
+    with pytest.raises(ArgumentError):
+        await call(shelf)
+
+
+@pytest.mark.parametrize("newest_first", [True, False])
+@pytest.mark.parametrize("size", [1, 2, 3, 5, 30])
+async def test_pages_of_every_size_are_slices_of_one_order(shelf, size, newest_first):
+    ticks = [3, 1, 1, 2, None, 3, 3, 1, None, 2, 4, 1, None]
+    rows = [message(n, timestamp=None if t is None else minutes(t)) for n, t in enumerate(ticks)]
+    await shelf.put("ocpp_messages", *rows)
+    # The oldest first: without a time, then by time, then by _id.
+    order = sorted(range(len(ticks)), key=lambda n: (ticks[n] is not None, ticks[n] or 0, n), reverse=newest_first)
+
+    pages = [
+        await Messages(shelf).find(limit=size, skip=skip, newest_first=newest_first)
+        for skip in range(0, len(ticks) + size, size)
+    ]
+
+    assert [read.sequence for page in pages for read in page] == order
+    rest = await Messages(shelf).find(limit=None, skip=size, newest_first=newest_first)
+    assert [read.sequence for read in rest] == order[size:]
+
+
+async def test_the_age_of_a_transaction_is_that_of_its_record(shelf):
+    now, old = datetime.now(UTC), datetime.now(UTC) - timedelta(days=100)
+    of_1970 = datetime(1970, 1, 1, tzinfo=UTC)
+    await shelf.put(
+        "transactions",
+        transaction(1, status="completed", start_timestamp=of_1970, start_received_at=now),
+        transaction(2, status="completed", start_timestamp=now, start_received_at=old),
+        transaction(3, status="completed", start_timestamp=old),
+        transaction(4, status="failed", start_timestamp=None, stop_received_at=old),
+    )
+
+    assert await Transactions(shelf).delete_older_than(timedelta(days=90)) == 3
+    assert (await Transactions(shelf).get(1, "CP1")).start_timestamp == of_1970
+
+
+@pytest.mark.parametrize(
+    ("known", "told"),
+    [
+        ([], True),
+        ([transaction(7)], False),
+        ([transaction(7, transaction_id=None)], False),
+        ([transaction(7, transaction_id=None, connector_id=2)], True),
+        ([transaction(7, status="completed")], True),
+    ],
+)
+async def test_creating_leaves_the_start_of_what_was_recorded(shelf, known, told):
+    for row in known:
+        await shelf.put("transactions", row)
+    with suppress(NotFoundError):  # nothing is written here
+        await Transactions(shelf).create(7, "CP1", connector_id=1)
+
+    assert ("start_timestamp" in shelf.edits[0].fields) is told
+
+
+async def test_a_session_whose_recorder_died_is_not_open(shelf):
+    late, soon = datetime.now(UTC) - timedelta(minutes=1), datetime.now(UTC) + timedelta(minutes=5)
+    await shelf.put(
+        "sessions",
+        session(1, status="open", lease_expires_at=late),
+        session(2, status="open", lease_expires_at=soon),
+        session(3, status="open", lease_expires_at=None),
+    )
+
+    assert [int(read.session_id, 16) for read in await Sessions(shelf).open()] == [3, 2]
+
+
+async def test_the_latest_value_of_a_measurand(shelf):
+    await shelf.put("meter_values", sample(1), sample(3), sample(2), sample(4, station_id="B"))
+
+    assert (await MeterValues(shelf).latest("A", "Voltage")).value == 3
+    assert await MeterValues(shelf).latest("A", "SoC") is None
 
 
 # -- what the driver refuses ------------------------------------------------------------------------------------
