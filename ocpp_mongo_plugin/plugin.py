@@ -42,8 +42,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger("ocpp_mongo_plugin")
 
 _APPLICATION = "ocpp-mongo-plugin"
-# A server that is not there is said after so long, rather than after a whole operation timeout.
-_SELECTION_TIMEOUT_MS = 3000
 _UTC = timezone.utc
 
 
@@ -320,7 +318,7 @@ class MongoPlugin:
         timeout = int(self.settings.operation_timeout * 1000)
         return {
             "timeoutMS": timeout,
-            "serverSelectionTimeoutMS": min(timeout, _SELECTION_TIMEOUT_MS),
+            "serverSelectionTimeoutMS": timeout,
             "connectTimeoutMS": min(timeout, 5000),
             "tz_aware": True,
             "appname": _APPLICATION,

@@ -516,6 +516,7 @@ class Sink:
         if self._store is None:
             self._store = self._connect()
         if not self._prepared:
+            self._store.reach()  # a server that is not there is said soon, not after a whole operation timeout
             if self._settings.create_indexes:
                 for problem in self._store.prepare():
                     logger.warning("ocpp-mongo-plugin goes on without an index: %s", problem)

@@ -43,6 +43,7 @@ logger = logging.getLogger("ocpp_mongo_plugin")
 # MongoDB takes 16 MiB a document; the rest is room for the command around it.
 _LARGEST = 16 * 1024 * 1024 - 16 * 1024
 _SLICE = 32
+_PATIENCE = 3.0
 _CONFLICTS = 20
 _MENTIONED = 4
 _DUPLICATE_KEY = 11000
@@ -100,6 +101,16 @@ class Store:
         """Close the client, if it is ours."""
         if self._close is not None:
             self._close()
+
+    def reach(self) -> None:
+        """Ask the server for a sign of life, with little patience.
+
+        Raises:
+            PyMongoError: it gave none.
+        """
+        if not self._is_mock:
+            with pymongo.timeout(min(_PATIENCE, self._settings.operation_timeout)):
+                self._database.client.admin.command("ping")
 
     # -- before the first write --------------------------------------------------------------------------------
 
