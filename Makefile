@@ -6,7 +6,7 @@ ARGS ?=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint format clean
+.PHONY: help demo test unit lint format clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -16,6 +16,9 @@ demo: $(VENV)/package.stamp ## Record a simulated station into a MongoDB of its 
 
 test: $(VENV)/dev.stamp ## Run all tests (ARGS="-k embedded")
 	$(BIN)/python -m pytest $(ARGS)
+
+unit: $(VENV)/dev.stamp ## Run the tests that need neither a server nor programs of their own
+	$(BIN)/python -m pytest -m "not mongod and not programs" $(ARGS)
 
 lint: $(VENV)/dev.stamp ## Check style, format, types and the direction of imports
 	$(BIN)/ruff check

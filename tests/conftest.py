@@ -44,6 +44,16 @@ class ForeignServer(NamedTuple):
     uri: str
 
 
+_NEED_A_SERVER = {"mongod", "mongo_uri", "database_name", "plain", "own_mongod"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what needs a server by the fixtures it takes, so that ``make unit`` needs no list."""
+    for item in items:
+        if _NEED_A_SERVER & set(getattr(item, "fixturenames", ())):
+            item.add_marker("mongod")
+
+
 @pytest.fixture(autouse=True)
 def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in os.environ if name.upper().startswith("OCPP_MONGO_")]:
