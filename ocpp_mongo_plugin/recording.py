@@ -129,7 +129,6 @@ class Recording:
         self._recorder = recorder
         self._lines: dict[str, _Line] = {}
         self._idle: set[str] = set()
-        self._stations: dict[str, int] = {}
 
     # -- before the store is asked -----------------------------------------------------------------------------
 

@@ -25,7 +25,6 @@ Delete, DeleteOld      ``transactions.delete``, ``.delete_older_than``
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
@@ -72,19 +71,6 @@ EDITABLE: Mapping[str, tuple[type, ...]] = {
     "failure": (str,),
 }
 """The fields of a transaction that a program may set, and their types."""
-
-
-@dataclass(frozen=True, slots=True)
-class MessageSummary:
-    """Figures over the message log, of one station or all."""
-
-    total: int
-    by_type: Mapping[str, int]
-    by_action: Mapping[str, int]
-    by_version: Mapping[str, int]
-    first: datetime | None
-    """When the oldest was recorded, UTC."""
-    last: datetime | None
 
 
 class Reading(Protocol):
@@ -243,28 +229,6 @@ class Messages(_Repository):
         calls = [m for m in found if m.message_type in ("Call", "Send")]
         answers = [m for m in found if m.message_type in ("CallResult", "CallError")]
         return Pair(calls[0] if calls else None, answers[0] if answers else None)
-
-    async def summary(self, station_id: str | None = None) -> MessageSummary:
-        """Return how many messages there are, by type, action and version, and of which time."""
-        document = (await self._reading.documents()).messages
-        group = {
-            "_id": {"type": "$message_type", "action": "$action", "version": "$protocol_version"},
-            "count": {"$sum": 1},
-            "first": {"$min": "$timestamp"},
-            "last": {"$max": "$timestamp"},
-        }
-        pipeline = [{"$match": _of_station(station_id)}, {"$group": group}]
-        with translated("counting messages"):
-            rows = await document.get_motor_collection().aggregate(pipeline).to_list(length=None)
-        times = [_utc(row[name]) for row in rows for name in ("first", "last") if row[name] is not None]
-        return MessageSummary(
-            total=sum(row["count"] for row in rows),
-            by_type=_counted(rows, "type"),
-            by_action=_counted(rows, "action"),
-            by_version=_counted(rows, "version"),
-            first=min(times, default=None),
-            last=max(times, default=None),
-        )
 
     async def delete_older_than(self, age: timedelta | datetime) -> int:
         """Delete messages recorded before now less ``age``, or before that time; return how many."""
@@ -742,14 +706,6 @@ def _place(row: Any, name: str) -> tuple[bool, Any, Any]:
 
 
 # -- arguments --------------------------------------------------------------------------------------------------
-
-
-def _counted(rows: Sequence[Mapping[str, Any]], part: str) -> dict[str, int]:
-    """Return how many messages there are of each kind, most first."""
-    counts: Counter[str] = Counter()
-    for row in rows:
-        counts[str(row["_id"].get(part) or "unknown")] += row["count"]
-    return dict(counts.most_common())
 
 
 def _message_query(

@@ -9,6 +9,7 @@ loop, run several, or end without closing us.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import random
 import threading
@@ -191,19 +192,7 @@ class Sink:
 
     async def flush(self, timeout: float) -> bool:
         """Wait until all that was captured so far is stored; return False when that took longer than ``timeout``."""
-        loop = asyncio.get_running_loop()
-        done = loop.create_future()
-
-        def finish() -> None:
-            if not done.done():
-                done.set_result(None)
-
-        def from_thread() -> None:
-            try:
-                loop.call_soon_threadsafe(finish)
-            except RuntimeError:
-                return  # the loop was closed while it waited
-
+        done, from_thread = _signal()
         waiter = self._expect(from_thread)
         if waiter is None:
             return True
@@ -214,17 +203,6 @@ class Sink:
         finally:
             self._forget(waiter)
         return True
-
-    def flush_and_wait(self, timeout: float) -> bool:
-        """Do what ``flush`` does, without a loop."""
-        done = threading.Event()
-        waiter = self._expect(done.set)
-        if waiter is None:
-            return True
-        try:
-            return done.wait(timeout)
-        finally:
-            self._forget(waiter)
 
     def _expect(self, done: Callable[[], None]) -> _Waiter | None:
         with self._lock:
@@ -242,19 +220,7 @@ class Sink:
 
     async def close(self, timeout: float) -> bool:
         """Store what waits within ``timeout`` seconds and end the thread; return whether it ended."""
-        loop = asyncio.get_running_loop()
-        ended = loop.create_future()
-
-        def finish() -> None:
-            if not ended.done():
-                ended.set_result(None)
-
-        def from_thread() -> None:
-            try:
-                loop.call_soon_threadsafe(finish)
-            except RuntimeError:
-                return
-
+        ended, from_thread = _signal()
         with self._lock:
             self._at_end = from_thread
         self.begin_close(timeout)
@@ -577,6 +543,22 @@ class Sink:
 
 def _load(wanted: Wanted, store: Store) -> Loaded:
     return store.load(wanted)
+
+
+def _signal() -> tuple[asyncio.Future[None], Callable[[], None]]:
+    """Return a future of the running loop, and what another thread calls to resolve it."""
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[None] = loop.create_future()
+
+    def resolve() -> None:
+        if not future.done():
+            future.set_result(None)
+
+    def from_thread() -> None:
+        with contextlib.suppress(RuntimeError):  # the loop was closed while it waited
+            loop.call_soon_threadsafe(resolve)
+
+    return future, from_thread
 
 
 def _now() -> datetime:
