@@ -48,6 +48,8 @@ class Union(NamedTuple):
 
     field: str
     members: Sequence[Any]
+    most: int | None = None
+    """Keep only so many, the lowest: a bound that every order of events ends at."""
 
 
 class Element(NamedTuple):
@@ -157,8 +159,10 @@ def _union(document: Document, part: Union, changed: set[str]) -> None:
     present = document.get(part.field) or []
     missing = [member for member in part.members if member not in present]
     if missing:
-        document[part.field] = sorted({*present, *missing})
-        changed.add(part.field)
+        members = sorted({*present, *missing})[: part.most]
+        if members != present:
+            document[part.field] = members
+            changed.add(part.field)
 
 
 def _element(document: Document, part: Element, changed: set[str]) -> None:

@@ -103,10 +103,8 @@ class Ledger:
     def remove(self, removal: Remove) -> None:
         """Forget a transaction and have the store delete it."""
         self._removals[removal.key] = removal
-        document = self._documents.pop(("transactions", removal.key), None)
         self._revisions.pop(("transactions", removal.key), None)
-        if document is not None:
-            self._of_station.get(document.get("station_id") or "", {}).pop(removal.key, None)
+        self.forget_transaction(removal.key)
 
     # -- what the store must be told --------------------------------------------------------------------------
 
@@ -125,6 +123,12 @@ class Ledger:
     def removed(self, removal: Remove) -> None:
         """Note that the store deleted it."""
         self._removals.pop(removal.key, None)
+
+    def forget_transaction(self, key: str) -> None:
+        """Forget a transaction that is not in the store any more."""
+        document = self._documents.pop(("transactions", key), None)
+        if document is not None:
+            self._of_station.get(document.get("station_id") or "", {}).pop(key, None)
 
     def trim(self, idle: Iterable[str] = ()) -> None:
         """Forget what is written and over: all but a few ended transactions, and the stations named ``idle``."""

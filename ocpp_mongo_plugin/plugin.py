@@ -128,8 +128,11 @@ class MongoPlugin:
             return True
         limit = self.settings.shutdown_timeout if timeout is None else timeout
         self._stop_capture()
-        ended = await sink.close(limit)
-        self._finish(sink)
+        try:
+            ended = await sink.close(limit)
+        finally:
+            sink.join(0)  # also when this wait was cancelled: a sink that ends must not be offered more
+            self._finish(sink)
         return ended and not sink.statistics().lost.get("shutdown")
 
     def _stop_capture(self) -> None:

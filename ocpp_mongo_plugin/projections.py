@@ -42,6 +42,7 @@ from ocpp_mongo_plugin.transactions import (
 ENERGY_REGISTER = "Energy.Active.Import.Register"
 _PLAUSIBLE_YEAR = 2000
 _INT64 = 1 << 63
+_MOST_EVIDENCE = 1_000
 
 Notice: TypeAlias = tuple[Literal["started", "updated", "ended", "station"], str]
 """What the hooks behind the sink are told, and the key of the document."""
@@ -65,7 +66,7 @@ class Source:
         """Return what every document that follows from this frame notes of it."""
         return (
             Union("session_ids", [self.session_id]),
-            Union("evidence", [self.key]),
+            Union("evidence", [self.key], _MOST_EVIDENCE),
             Known({"station_id": self.station_id, "protocol_version": self.protocol_version}),
         )
 

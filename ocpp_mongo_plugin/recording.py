@@ -9,7 +9,7 @@ that was captured. Live capture, import and recovery enter here alike; time come
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import NamedTuple, TypeAlias
 
@@ -101,6 +101,7 @@ class _Line:
 
     conversation: Conversation
     role: Origin | None = None
+    station_id: str = ""
     source: str = "websocket"
     begun: bool = False
     """Whether a frame of it was seen."""
@@ -134,6 +135,7 @@ class Recording:
 
     def decode(self, item: Item) -> Decoded:
         """Decode one captured item, and learn from it who is who in its session."""
+        item = _storable_id(item)
         if not isinstance(item, Frame):
             return Decoded(item, None)
         message = decode(item.text)
@@ -309,7 +311,7 @@ class Recording:
     def _line(self, frame: Frame) -> _Line:
         line = self._lines.get(frame.session_id)
         if line is None:
-            line = self._lines[frame.session_id] = _Line(Conversation())
+            line = self._lines[frame.session_id] = _Line(Conversation(), station_id=frame.station_id)
             self._idle.discard(frame.station_id)
         return line
 
@@ -332,7 +334,7 @@ class Recording:
 
     def _take_session(self, change: SessionChange, batch: Batch, projection: Projection) -> None:
         session = change.session
-        line = self._lines.setdefault(session.session_id, _Line(Conversation()))
+        line = self._lines.setdefault(session.session_id, _Line(Conversation(), station_id=session.station_id))
         line.role = line.role or session.role
         line.source = session.source
         self.ledger.merge(Merge("sessions", session.session_id, _session_parts(change, self._owner(change))))
@@ -366,6 +368,10 @@ class Recording:
                 key = message_key(call.frame.session_id, call.frame.sequence)
                 amends.append(Amend(key, {"outcome": "timeout"}, unless_known=True))
         return amends
+
+    def living(self) -> list[tuple[str, str]]:
+        """Return session and station of every connection that is open here."""
+        return [(session_id, line.station_id) for session_id, line in self._lines.items() if line.source != "import"]
 
     def trim(self) -> None:
         """Forget what is written and over."""
@@ -432,6 +438,23 @@ def _connection_parts(change: SessionChange, owner: Document) -> tuple[Latest | 
     elif session.error is not None:
         parts.append(Latest("error", f"{session.session_id}1{stamp}", {"last_error": session.error}))
     return tuple(parts)
+
+
+def _storable_id(item: Item) -> Item:
+    """Return the item with lone surrogates in its station id replaced: no query can hold them."""
+    if isinstance(item, Undelivered):
+        return item
+    holder = item.session if isinstance(item, SessionChange) else item
+    try:
+        holder.station_id.encode()
+    except UnicodeEncodeError:
+        station_id = holder.station_id.encode("utf-8", "replace").decode()
+        if isinstance(item, Frame):
+            return item._replace(station_id=station_id)
+        if isinstance(item, SessionChange):
+            return item._replace(session=replace(item.session, station_id=station_id))
+        return replace(item, station_id=station_id)
+    return item
 
 
 def _side(direction: Direction, origin: Origin | None) -> str:

@@ -104,7 +104,7 @@ def read_settings(given: Mapping[str, Any]) -> Settings:
         settings = Settings(**present)
     except ValidationError as error:
         raise SettingError(_sentence(error, present)) from None
-    names = list(settings.collections().values())
+    names = [*settings.collections().values(), settings.dead_letters_collection]
     twice = {name for name in names if names.count(name) > 1}
     if twice:
         raise SettingError(f"two collections have the same name {min(twice)!r}; give each its own")

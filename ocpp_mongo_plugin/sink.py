@@ -37,6 +37,7 @@ _SLICE = 16
 _FIRST_RETRY, _LONGEST_RETRY, _SICK_RETRY = 0.1, 30.0, 5.0
 _LEASE_IN_SYNCS = 3
 _GRACE = 0.1
+_POISON_ATTEMPTS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +84,8 @@ class Listener(Protocol):
 
 class _Waiter(NamedTuple):
     target: int
-    done: Callable[[], None]
+    done: Callable[[bool], None]
+    """Told whether what it waits for is stored."""
 
 
 class Sink:
@@ -125,7 +127,7 @@ class Sink:
         self._closing_at: float | None = None
         self._warned_full = self._warned_down = False
         self._thread: threading.Thread | None = None
-        self._at_end: Callable[[], None] = lambda: None
+        self._at_end: Callable[[bool], None] = lambda _stored: None
         self._store: Store | None = None
         self._prepared = False
         self._next_sync = 0.0
@@ -150,6 +152,8 @@ class Sink:
                 else:
                     lost = None
                     self._counts["waiting"] += 1
+            elif len(self._buffer) >= 2 * self._settings.buffer_size:
+                lost = "buffer full"  # what is no frame has room of its own, but not without end
             else:
                 lost = "shutdown" if self._closed else None
             if lost is None:
@@ -175,9 +179,9 @@ class Sink:
     def _say_lost(self, item: Item, reason: str) -> None:
         if isinstance(item, Frame):
             self._listener.lost([item], reason)
-            if not self._warned_full:
-                self._warned_full = True
-                logger.warning("ocpp-mongo-plugin loses frames: %s; stats.lost counts them", reason)
+        if not self._warned_full:
+            self._warned_full = True
+            logger.warning("ocpp-mongo-plugin loses frames: %s; stats.lost counts them", reason)
 
     @property
     def _closed(self) -> bool:
@@ -197,14 +201,13 @@ class Sink:
         if waiter is None:
             return True
         try:
-            await asyncio.wait_for(asyncio.shield(done), timeout)
+            return await asyncio.wait_for(asyncio.shield(done), timeout)
         except asyncio.TimeoutError:
             return False
         finally:
             self._forget(waiter)
-        return True
 
-    def _expect(self, done: Callable[[], None]) -> _Waiter | None:
+    def _expect(self, done: Callable[[bool], None]) -> _Waiter | None:
         with self._lock:
             if self._thread is None:
                 return None
@@ -291,7 +294,7 @@ class Sink:
         if self._at_end_step is not None:
             left = (self._closing_at or 0) - time.monotonic()
             self._guarded(partial(self._at_end_step, max(0.0, left)))
-        self._at_end()
+        self._at_end(True)
 
     def _guarded(self, step: Callable[[], Any]) -> None:
         try:
@@ -324,21 +327,23 @@ class Sink:
         with self._lock:
             self._hurry = False
             closing = self._closing_at is not None
-        sync_due = time.monotonic() >= self._next_sync
         while True:
             items = self._take()
+            sync_due = time.monotonic() >= self._next_sync
             with self._lock:
                 more = bool(self._buffer)
                 awaited = any(w.target <= self._taken + len(items) for w in self._waiters)
-            everything = awaited or ((sync_due or closing) and not more)
-            if items or everything:
-                self._carry_safely(items, everything=everything)
-            if awaited:
-                self._release_waiters()
+            everything = awaited or sync_due or (closing and not more)
+            try:
+                if items or everything:
+                    self._carry_safely(items, everything=everything)
+            finally:
+                if awaited:
+                    self._release_waiters()
+            if sync_due:
+                self._sync()
             if not more or self._is_over():
                 break
-        if sync_due:
-            self._sync()
 
     def _carry_safely(self, items: list[Item], *, everything: bool) -> None:
         try:
@@ -416,8 +421,12 @@ class Sink:
             if self._thread is None:
                 return  # closing gave up on these: they are counted as lost
             self._taken += len(items)
+            # Frames of which an error of ours made no message are lost, and counted so.
+            missing = len(self._in_flight) - batch.frames - batch.left_out
+            self._counts["waiting"] -= len(self._in_flight)
             self._in_flight = []
-            self._counts["waiting"] -= batch.frames + batch.left_out
+            if missing:
+                self._lost["internal error"] += missing
             self._counts["captured"] -= batch.left_out
             self._counts["stored"] += batch.frames - dead
             self._counts["left_out"] += batch.left_out
@@ -427,15 +436,15 @@ class Sink:
             self._last_flush = _now()
         if dead:
             logger.warning("MongoDB refused %d frame(s); they are kept as dead letters", dead)
-        self._listener.stored(batch, self._recording.ledger)
-        self._recording.trim()
+        self._guarded(partial(self._listener.stored, batch, self._recording.ledger))
+        self._guarded(self._recording.trim)
 
     def _release_waiters(self) -> None:
         with self._lock:
             ready = [w for w in self._waiters if w.target <= self._taken]
             self._waiters = [w for w in self._waiters if w.target > self._taken]
         for waiter in ready:
-            waiter.done()
+            waiter.done(True)
 
     def _sync(self) -> None:
         """Do what is periodic: look for closed connections, renew what is open, close what others left open."""
@@ -445,7 +454,7 @@ class Sink:
         self._persist(self._keep_leases)
 
     def _keep_leases(self, store: Store) -> bool:
-        store.renew_leases(_now(), self._lease)
+        store.renew_leases(_now(), self._lease, self._recording.living())
         store.close_orphans(_now())
         return True
 
@@ -471,7 +480,7 @@ class Sink:
                 "ocpp-mongo-plugin ended with %d frame(s) not stored: MongoDB was not reachable", len(frames)
             )
         for waiter in waiters:
-            waiter.done()
+            waiter.done(False)
 
     # -- trying ------------------------------------------------------------------------------------------------
 
@@ -496,10 +505,12 @@ class Sink:
         while True:
             try:
                 result = step(self._ready())
-            except Exception as error:  # noqa: BLE001 - whatever a driver raises: what waits is kept
+            except Exception as error:
                 self._note_error(error)
                 kind = classify(error)
                 attempt += 1
+                if kind is ErrorClass.POISON and attempt >= _POISON_ATTEMPTS:
+                    raise  # no waiting helps: what it concerns is counted as lost, the rest goes on
                 if not self._may_retry(kind, attempt):
                     return None
             else:
@@ -545,18 +556,18 @@ def _load(wanted: Wanted, store: Store) -> Loaded:
     return store.load(wanted)
 
 
-def _signal() -> tuple[asyncio.Future[None], Callable[[], None]]:
+def _signal() -> tuple[asyncio.Future[bool], Callable[[bool], None]]:
     """Return a future of the running loop, and what another thread calls to resolve it."""
     loop = asyncio.get_running_loop()
-    future: asyncio.Future[None] = loop.create_future()
+    future: asyncio.Future[bool] = loop.create_future()
 
-    def resolve() -> None:
+    def resolve(value: bool) -> None:
         if not future.done():
-            future.set_result(None)
+            future.set_result(value)
 
-    def from_thread() -> None:
+    def from_thread(value: bool) -> None:
         with contextlib.suppress(RuntimeError):  # the loop was closed while it waited
-            loop.call_soon_threadsafe(resolve)
+            loop.call_soon_threadsafe(resolve, value)
 
     return future, from_thread
 

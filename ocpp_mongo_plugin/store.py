@@ -15,6 +15,7 @@ import zlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import bson
@@ -23,7 +24,7 @@ from bson.codec_options import CodecOptions
 from bson.errors import BSONError
 from bson.objectid import ObjectId
 from bson.raw_bson import RawBSONDocument
-from pymongo import InsertOne, UpdateOne, WriteConcern
+from pymongo import InsertOne, ReadPreference, UpdateOne, WriteConcern
 from pymongo.errors import BulkWriteError, DuplicateKeyError, OperationFailure, PyMongoError
 
 from ocpp_mongo_plugin import transcription
@@ -42,6 +43,8 @@ logger = logging.getLogger("ocpp_mongo_plugin")
 
 # MongoDB takes 16 MiB a document; the rest is room for the command around it.
 _LARGEST = 16 * 1024 * 1024 - 16 * 1024
+_SMALLEST_REST = 64 * 1024
+_CUT = 1024 * 1024
 _SLICE = 32
 _PATIENCE = 3.0
 _CONFLICTS = 20
@@ -52,7 +55,7 @@ _OBJECT_ID_KEYS = frozenset({"transactions", "sessions"})
 
 def recorder_name() -> str:
     """Return the name of this process among recorders: host, process id, and a nonce."""
-    return f"{socket.gethostname()}:{os.getpid()}:{os.urandom(3).hex()}"
+    return f"{_host()}:{os.getpid()}:{os.urandom(3).hex()}"
 
 
 @dataclass(slots=True)
@@ -95,7 +98,9 @@ class Store:
         if self._is_mock:
             return self._database.get_collection(name, write_concern=concern)
         options: CodecOptions[Any] = CodecOptions(tz_aware=True, tzinfo=timezone.utc)
-        return self._database.get_collection(name, codec_options=options, write_concern=concern)
+        return self._database.get_collection(
+            name, codec_options=options, write_concern=concern, read_preference=ReadPreference.PRIMARY
+        )
 
     def close(self) -> None:
         """Close the client, if it is ours."""
@@ -138,39 +143,44 @@ class Store:
     def load(self, wanted: Wanted) -> Loaded:
         """Return what the store knows of what is wanted."""
         loaded = Loaded()
-        with pymongo.timeout(self._settings.operation_timeout):
-            if wanted.stations:
-                stations = sorted(wanted.stations)
-                loaded.stations = self._find("stations", {"_id": {"$in": stations}})
-                active = {"station_id": {"$in": stations}, "status": "active"}
-                loaded.transactions = self._find("transactions", active)
-            if wanted.transactions:
-                keys = [ObjectId(key) for key in sorted(wanted.transactions)]
-                loaded.transactions += self._find("transactions", {"_id": {"$in": keys}})
-            for mention in wanted.mentions:
-                if isinstance(mention.transaction_id, int) and abs(mention.transaction_id) >= 1 << 63:
-                    continue
-                one = {
-                    "transaction_id": {"$eq": mention.transaction_id},
-                    "station_id": {"$eq": mention.station_id},
-                }
-                loaded.transactions += self._find("transactions", one, newest="start_received_at")
-            if wanted.sessions:
-                keys = [ObjectId(key) for key in sorted(wanted.sessions)]
-                loaded.sessions = self._find("sessions", {"_id": {"$in": keys}})
-            for call in wanted.calls:
-                one = {"message_id": {"$eq": call.message_id}, "session_id": call.session_id, "message_type": "Call"}
-                one |= {"sequence": {"$lt": call.before}}
-                if call.direction is not None:
-                    one["direction"] = call.direction
-                loaded.calls += self._find("messages", one, newest="sequence")[:1]
+        if wanted.stations:
+            stations = sorted(wanted.stations)
+            loaded.stations = self._find("stations", {"_id": {"$in": stations}})
+            active = {"station_id": {"$in": stations}, "status": "active"}
+            loaded.transactions = self._find("transactions", active)
+        if wanted.transactions:
+            keys = [ObjectId(key) for key in sorted(wanted.transactions)]
+            loaded.transactions += self._find("transactions", {"_id": {"$in": keys}})
+        for mention in wanted.mentions:
+            if isinstance(mention.transaction_id, int) and abs(mention.transaction_id) >= 1 << 63:
+                continue
+            one: Document = {
+                "transaction_id": {"$eq": _queryable(mention.transaction_id)},
+                "station_id": {"$eq": mention.station_id},
+            }
+            loaded.transactions += self._find("transactions", one, newest="start_received_at")
+        if wanted.sessions:
+            keys = [ObjectId(key) for key in sorted(wanted.sessions)]
+            loaded.sessions = self._find("sessions", {"_id": {"$in": keys}})
+        for call in wanted.calls:
+            one = {
+                "message_id": {"$eq": _queryable(call.message_id)},
+                "session_id": call.session_id,
+                "message_type": "Call",
+            }
+            one |= {"sequence": {"$lt": call.before}}
+            if call.direction is not None:
+                one["direction"] = call.direction
+            loaded.calls += self._find("messages", one, newest="sequence")[:1]
         return loaded
 
     def _find(self, key: str, query: Document, newest: str | None = None) -> list[Document]:
-        cursor = self._collections[key].find(query)
-        if newest is not None:
-            cursor = cursor.sort(newest, -1).limit(_MENTIONED)
-        return [_from_store(document) for document in cursor]
+        # Each query has its own time: a large batch must not starve on one for all.
+        with pymongo.timeout(self._settings.operation_timeout):
+            cursor = self._collections[key].find(query)
+            if newest is not None:
+                cursor = cursor.sort(newest, -1).limit(_MENTIONED)
+            return [_from_store(document) for document in cursor]
 
     # -- writing -----------------------------------------------------------------------------------------------
 
@@ -220,7 +230,7 @@ class Store:
                 collection.insert_many(ready, ordered=False)
         except BulkWriteError as error:
             return self._refusals(error, documents)
-        except PyMongoError as error:
+        except (PyMongoError, BSONError) as error:
             if classify(error) is not ErrorClass.POISON:
                 raise
             return self._bisect(key, documents, now, pause, error)
@@ -245,7 +255,7 @@ class Store:
         documents: Sequence[Document],
         now: datetime,
         pause: Callable[[], None],
-        error: PyMongoError,
+        error: Exception,
     ) -> dict[str, str]:
         """Find the one document for which the whole batch was refused."""
         if len(documents) == 1:
@@ -285,7 +295,15 @@ class Store:
                 for query, update in updates:
                     self._collections["messages"].update_one(query, update)
             else:
-                self._collections["messages"].bulk_write([UpdateOne(*update) for update in updates], ordered=False)
+                self._amend_at_once(updates)
+
+    def _amend_at_once(self, updates: Sequence[tuple[Document, Document]]) -> None:
+        try:
+            self._collections["messages"].bulk_write([UpdateOne(*update) for update in updates], ordered=False)
+        except BulkWriteError as error:
+            if classify(error) is not ErrorClass.POISON:
+                raise
+            logger.warning("MongoDB refused to amend messages: %s", describe(error))
 
     def _remove(self, removal: Remove) -> None:
         with pymongo.timeout(self._settings.operation_timeout):
@@ -314,19 +332,34 @@ class Store:
         if not revisions:
             return
         tokens = {revision.key: self._token() for revision in revisions}
+        refused: dict[int, str] = {}
         with pymongo.timeout(self._settings.operation_timeout):
-            clean = self._attempt(key, revisions, tokens, now)
-            current = {} if clean else self._current(key, revisions)
-        for revision in revisions:
+            clean = self._attempt(key, revisions, tokens, now, refused)
+        current = {} if clean else self._current(key, revisions)
+        for index, revision in enumerate(revisions):
             stored = current.get(revision.key)
-            if clean or (stored is not None and stored.get("revision") == tokens[revision.key]):
+            if index in refused:
+                logger.warning("MongoDB refused a document of %s: %s", self._collections[key].name, refused[index])
+                ledger.written(revision)
+            elif stored is None and not clean and key == "transactions" and "revision" in revision.document:
+                # Somebody deleted it: a person, or a process that found it to be a part of another.
+                ledger.written(revision)
+                ledger.forget_transaction(revision.key)
+            elif stored is None and not clean and "revision" in revision.document:
+                del revision.document["revision"]  # deleted: it is written whole again
+            elif clean or (stored is not None and stored.get("revision") == tokens[revision.key]):
                 revision.document |= {"revision": tokens[revision.key], "updated_at": now}
                 ledger.written(revision)
             else:
                 ledger.relearn(revision.collection, revision.key, stored)
 
-    def _attempt(self, key: str, revisions: list[Revision], tokens: dict[str, str], now: datetime) -> bool:
-        """Write the revisions at once; return whether every one was written for certain."""
+    def _attempt(
+        self, key: str, revisions: list[Revision], tokens: dict[str, str], now: datetime, refused: dict[int, str]
+    ) -> bool:
+        """Write the revisions at once; return whether every one was written for certain.
+
+        ``refused`` takes those that MongoDB will never take, with the reason.
+        """
         operations: list[tuple[Document | None, Document]] = []
         for revision in revisions:
             fresh = {"revision": tokens[revision.key], "updated_at": now}
@@ -357,8 +390,12 @@ class Store:
             details = error.details or {}
             if details.get("writeConcernErrors"):
                 raise
-            if any(one.get("code") != _DUPLICATE_KEY for one in details.get("writeErrors", [])):
-                raise
+            for one in details.get("writeErrors", []):
+                meaning = classify_write(one)
+                if meaning is ErrorClass.POISON:
+                    refused[one["index"]] = f"code {one.get('code')}"
+                elif meaning is not ErrorClass.DUPLICATE:
+                    raise
             return False
         return result.matched_count + result.inserted_count == len(operations)
 
@@ -373,53 +410,69 @@ class Store:
 
     # -- processes that died -----------------------------------------------------------------------------------
 
-    def renew_leases(self, now: datetime, lease: timedelta) -> None:
-        """Say that this process still answers for what it left open."""
+    def renew_leases(self, now: datetime, lease: timedelta, living: Sequence[tuple[str, str]] = ()) -> None:
+        """Say that this process still answers for what it left open, also where another took it for dead."""
+        self._reopen(now, lease, living)
         until = {"$set": {"lease_expires_at": now + lease}}
         with pymongo.timeout(self._settings.operation_timeout):
             self._collections["sessions"].update_many({"recorder": self._recorder, "status": "open"}, until)
             mine = {"recorder": self._recorder, "connection_status": {"$in": ["connecting", "connected"]}}
             self._collections["stations"].update_many(mine, until)
 
+    def _reopen(self, now: datetime, lease: timedelta, living: Sequence[tuple[str, str]]) -> None:
+        if not living:
+            return
+        again = {"lease_expires_at": now + lease, "updated_at": now, "revision": self._token()}
+        sessions = {"_id": {"$in": [ObjectId(session_id) for session_id, _ in living]}, "error": _DIED}
+        stations = {"_id": {"$in": [s for _, s in living]}, "recorder": self._recorder, "last_error": _DIED}
+        with pymongo.timeout(self._settings.operation_timeout):
+            is_open = {"status": "open", "closed_at": None, "error": None}
+            self._collections["sessions"].update_many(sessions, {"$set": {**is_open, **again}})
+            connected = {"connection_status": "connected", "disconnected_at": None, "last_error": None}
+            self._collections["stations"].update_many(stations, {"$set": {**connected, **again}})
+
     def close_orphans(self, now: datetime) -> int:
         """Close what processes that died left open; return how many sessions."""
-        with pymongo.timeout(self._settings.operation_timeout):
-            sessions = self._orphans("sessions", {"status": "open"}, now)
-            stations = self._orphans("stations", {"connection_status": {"$in": ["connecting", "connected"]}}, now)
-            for document in sessions:
-                end = document.get("last_message_at") or document.get("lease_expires_at") or now
-                values = {"status": "closed", "closed_at": end, "error": _DIED}
-                self._overrule("sessions", document, values, now)
-            for document in stations:
-                values = {"connection_status": "disconnected", "disconnected_at": now, "last_error": _DIED}
-                self._overrule("stations", document, values, now)
+        sessions = self._orphans("sessions", {"status": "open"}, now)
+        stations = self._orphans("stations", {"connection_status": {"$in": ["connecting", "connected"]}}, now)
+        for document in sessions:
+            end = document.get("last_message_at") or document.get("lease_expires_at") or now
+            values = {"status": "closed", "closed_at": end, "error": _DIED}
+            self._overrule("sessions", document, values, now)
+        for document in stations:
+            values = {"connection_status": "disconnected", "disconnected_at": now, "last_error": _DIED}
+            self._overrule("stations", document, values, now)
         return len(sessions)
 
     def _orphans(self, key: str, open_ones: Document, now: datetime) -> list[Document]:
         found = self._find(key, {**open_ones, "recorder": {"$nin": [self._recorder, None]}})
-        return [d for d in found if _is_dead(d["recorder"]) or _expired(d.get("lease_expires_at"), now)]
+        return [d for d in found if _is_dead(d["recorder"], d.get("lease_expires_at"), now)]
 
     def _overrule(self, key: str, document: Document, values: Document, now: datetime) -> None:
         query = {"_id": _stored_key(key, document["_id"]), "revision": document.get("revision")}
         fresh = {"revision": self._token(), "updated_at": now, "lease_expires_at": None}
-        self._collections[key].update_one(query, {"$set": {**values, **fresh}})
+        with pymongo.timeout(self._settings.operation_timeout):
+            self._collections[key].update_one(query, {"$set": {**values, **fresh}})
 
 
 _DIED = "the recording process ended without closing"
 
 
-def _expired(lease: datetime | None, now: datetime) -> bool:
-    return lease is not None and lease < now
+def _host() -> str:
+    """Return what process ids are unique in: the host, and on Linux its namespace, since containers share names."""
+    try:
+        namespace = str(Path("/proc/self/ns/pid").readlink()).strip("pid:[]")
+    except OSError:
+        return socket.gethostname()
+    return f"{socket.gethostname()}/{namespace}"
 
 
-def _is_dead(recorder: str) -> bool:
-    """Whether a recorder of this host is gone; of other hosts only the lease tells."""
+def _is_dead(recorder: str, lease: datetime | None, now: datetime) -> bool:
+    """Whether a recorder is gone: here its process tells, elsewhere its lease."""
     host, _, rest = recorder.partition(":")
     pid = rest.partition(":")[0]
-    if host != socket.gethostname() or not pid.isdigit():
-        return False
-    if int(pid) == os.getpid():
-        return False
+    if host != _host() or not pid.isdigit():
+        return lease is not None and lease < now
     try:
         os.kill(int(pid), 0)
     except ProcessLookupError:
@@ -427,6 +480,11 @@ def _is_dead(recorder: str) -> bool:
     except OSError:
         return False
     return False
+
+
+def _queryable(value: Any) -> Any:
+    """Return the value as it was stored: a query cannot hold lone surrogates."""
+    return value.encode("utf-8", "replace").decode() if isinstance(value, str) else value
 
 
 def _stored_key(key: str, text: str) -> Any:
@@ -481,8 +539,13 @@ def _shrunk(document: Document) -> Document:
     reasons = [*(document.get("lossy") or []), transcription.TOO_LARGE]
     raw = (document.get("raw") or "").encode("utf-8", "surrogatepass")
     if len(raw) > _LARGEST // 2:
-        shrunk |= {"raw": "", "raw_zlib": zlib.compress(raw)}
-        reasons.append(transcription.RAW_COMPRESSED)
+        compressed = zlib.compress(raw)
+        if len(compressed) > _LARGEST - _SMALLEST_REST:
+            shrunk |= {"raw": (document.get("raw") or "")[:_CUT]}
+            reasons.append(transcription.RAW_CUT)
+        else:
+            shrunk |= {"raw": "", "raw_zlib": compressed}
+            reasons.append(transcription.RAW_COMPRESSED)
     return {**shrunk, "lossy": sorted(reasons)}
 
 

@@ -23,6 +23,7 @@ SURROGATE = "lone surrogates are replaced"
 NUL_IN_KEY = "NUL in keys is replaced"
 TOO_DEEP = "nested too deeply: the payload is only in raw"
 TOO_LARGE = "over 16 MiB: the payload is only in raw"
+RAW_CUT = "over 16 MiB even compressed: raw is cut"
 RAW_COMPRESSED = "over 16 MiB: raw is compressed with zlib in raw_zlib"
 
 

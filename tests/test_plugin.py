@@ -491,3 +491,33 @@ def test_several_loops_in_several_threads(mock_database: Any):
         return [sorted(m.sequence for m in messages) for messages in found]
 
     assert asyncio.run(look()) == [list(range(200))] * 8
+
+
+async def test_a_flush_that_closing_ends_says_so():
+    plugin = MongoPlugin("mongodb://127.0.0.1:1/", operation_timeout=5, shutdown_timeout=0.1)
+    await plugin.start()
+    plugin.record("CP1", "sent", "[]")
+    flushing = asyncio.ensure_future(plugin.flush())
+    await wait_until_async(lambda: plugin._sink._waiters)
+    assert await plugin.close() is False
+    with pytest.raises(StoreUnavailableError):
+        await flushing
+
+
+async def test_an_error_of_ours_is_counted_and_the_next_frames_go_on(
+    mock_database: Any, monkeypatch: pytest.MonkeyPatch
+):
+    async with MongoPlugin(database=mock_database) as plugin:
+        recording = plugin._sink._recording
+        pair = recording._pair
+
+        def fail_once(*arguments: Any) -> Any:
+            monkeypatch.setattr(recording, "_pair", pair)
+            raise ValueError("an error of ours")
+
+        monkeypatch.setattr(recording, "_pair", fail_once)
+        plugin.record("CP1", "sent", "[]")
+        plugin.record("CP1", "sent", "[]")
+        await plugin.flush()
+        stats = plugin.stats
+        assert (stats.captured, stats.stored, stats.waiting, dict(stats.lost)) == (2, 1, 0, {"internal error": 1})

@@ -283,3 +283,63 @@ def test_frames_of_two_sessions_never_share_a_key():
         for n in range(99)
     }
     assert len(keys) == 99
+
+
+@pytest.mark.parametrize("text", ['[3,"\\ud800",{}]', '[2,"\\ud800","Heartbeat",{}]'])
+def test_ids_that_no_query_can_hold_stop_nothing(database: Any, text: str):
+    frames = frames_of(["S" + text, call("S", "2", "Heartbeat", {})], "1.6")
+    odd = [frame._replace(station_id="CP\ud800", sequence=frame.sequence + 5) for frame in frames]
+    written = Process(database).take([*odd])
+    assert (written.stored, written.dead) == (2, [])
+    assert database["stations"].find_one()["station_id"] == "CP?"
+
+
+@pytest.mark.mongod
+def test_a_frame_that_stays_over_16_mib_is_cut_and_says_so(plain: Any):
+    import random  # noqa: PLC0415
+
+    noise = random.Random(1).randbytes(20_000_000).hex()  # noqa: S311 - noise that zlib cannot shrink
+    lines = ["S" + json.dumps([2, "1", "DataTransfer", {"data": noise}]), call("S", "2", "Heartbeat", {})]
+    written = Process(plain).take(frames_of(lines, "1.6"))
+    assert (written.stored, written.dead) == (2, [])
+    message = plain["ocpp_messages"].find_one({"sequence": 0})
+    assert transcription.RAW_CUT in message["lossy"]
+    assert lines[0][1:].startswith(message["raw"])
+
+
+@pytest.mark.mongod
+def test_a_station_that_mongodb_refuses_keeps_nothing_else_out(plain: Any):
+    plain.create_collection("stations", validator={"vendor": {"$ne": "bad"}})
+    boot = {"chargePointVendor": "bad", "chargePointModel": "m"}
+    frames = frames_of([call("S", "1", "BootNotification", boot)], "1.6")
+    other = frames_of([start("1"), started("1", 7)], "1.6", station_id="CP2", session=2)
+    Process(plain).take([*frames, *other])
+    assert plain["ocpp_messages"].count_documents({}) == 3
+    assert [s["_id"] for s in plain["stations"].find()] == ["CP2"]
+
+
+def test_a_transaction_that_somebody_deleted_stays_deleted(database: Any):
+    process, frames = Process(database), frames_of([start("1"), started("1", 7), stop("2", 7)], "1.6")
+    process.take(frames[:2])
+    database["transactions"].delete_many({})
+    process.take(frames[2:])
+    assert database["transactions"].count_documents({}) == 0
+
+
+def test_a_recorder_that_was_taken_for_dead_takes_its_own_back(database: Any):
+    at = datetime(2026, 3, 1, tzinfo=timezone.utc)
+    process = Process(database, "elsewhere:1:aaaaaa")
+    process.take([_opened(at, "elsewhere:1:aaaaaa")])
+    Store(database, read_settings({}), "elsewhere:2:bbbbbb").close_orphans(at + timedelta(seconds=91))
+    process.store.renew_leases(at + timedelta(seconds=92), timedelta(seconds=90), process.recording.living())
+    station, session = database["stations"].find_one(), database["sessions"].find_one()
+    assert (station["connection_status"], station["last_error"]) == ("connected", None)
+    assert (session["status"], session["error"]) == ("open", None)
+
+
+def test_evidence_is_bounded(database: Any):
+    lines = [start("1"), started("1", 7), *(metered(str(n), str(n), transactionId=7) for n in range(10, 1500))]
+    Process(database).take(frames_of(lines, "1.6"))
+    transaction = database["transactions"].find_one()
+    assert len(transaction["evidence"]) == 1000
+    assert transaction["meter_latest"] == 1499
