@@ -125,7 +125,7 @@ class Sink:
         self._wake = threading.Event()
         self._hurry = False
         self._closing_at: float | None = None
-        self._warned_full = self._warned_down = False
+        self._warned_full = self._warned_down = self._warned_indexes = False
         self._thread: threading.Thread | None = None
         self._at_end: Callable[[bool], None] = lambda _stored: None
         self._store: Store | None = None
@@ -477,7 +477,9 @@ class Sink:
         if frames:
             self._listener.lost(frames, reason)
             logger.warning(
-                "ocpp-mongo-plugin ended with %d frame(s) not stored: MongoDB was not reachable", len(frames)
+                "ocpp-mongo-plugin ended with %d frame(s) not stored: MongoDB did not take them in time (%s)",
+                len(frames),
+                self._last_error or "no error",
             )
         for waiter in waiters:
             waiter.done(False)
@@ -493,11 +495,19 @@ class Sink:
         if not self._prepared:
             self._store.reach()  # a server that is not there is said soon, not after a whole operation timeout
             if self._settings.create_indexes:
-                for problem in self._store.prepare():
-                    logger.warning("ocpp-mongo-plugin goes on without an index: %s", problem)
+                self._say_missing(self._store.prepare())
             self._store.close_orphans(_now())
             self._prepared = True
         return self._store
+
+    def _say_missing(self, problems: list[str]) -> None:
+        if problems and not self._warned_indexes:
+            self._warned_indexes = True
+            logger.warning(
+                "ocpp-mongo-plugin goes on without %d index(es), the first being %s; 'ocpp-mongo init' makes them",
+                len(problems),
+                problems[0],
+            )
 
     def _persist(self, step: Callable[[Store], Any]) -> Any:
         """Do one step at the store, again and again until it is done; None when closing ended the trying."""

@@ -135,7 +135,8 @@ def _detached(console: Console, binary: Path) -> str:
         raise OcppMongoError(f"mongod could not be started (exit code {done.returncode})")
     uri = f"mongodb://{_HOST}:{port}/"
     console.print(
-        f"mongod runs at {uri} and stays: its data are in {data}, and 'kill {pid.read_text().strip()}' ends it"
+        f"mongod runs at {uri} and stays: its data are in {data}, and 'kill {pid.read_text().strip()}' ends it.\n"
+        f"Look at it with: ocpp-mongo stats --uri {uri} --database {_DATABASE}"
     )
     return uri
 

@@ -124,7 +124,12 @@ def _rights(database: Plain, settings: Settings) -> Iterator[Finding]:
         return
     users = status.get("authenticatedUsers", [])
     if not users:
-        yield Finding("rights", "OK", "no user is logged in, and the server lets us write")
+        try:
+            database.list_collection_names()
+        except OperationFailure:
+            yield Finding("rights", "FAIL", "the server asks for a login, and the URI names no user")
+        else:
+            yield Finding("rights", "OK", "no user is logged in, and the server lets us write")
         return
     privileges = status.get("authenticatedUserPrivileges", [])
     user = f"user {users[0].get('user')} of {users[0].get('db')}"

@@ -76,7 +76,8 @@ def import_files(files: Sequence[Path], *, uri: str | None, database: str | None
         total = asyncio.run(_import_all(files, settings, plain, progress))
     if len(files) > 1:
         out.print(f"all files: {total}")
-    out.print(f"stored in {shown(settings)}, database {settings.database}")
+    if total.failed < len(files):
+        out.print(f"stored in {shown(settings)}, database {settings.database}")
     return int(bool(total.failed or total.bad or total.refused))
 
 
