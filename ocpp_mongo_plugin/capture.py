@@ -22,7 +22,7 @@ import time
 import types
 import weakref
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextvars import ContextVar
 from dataclasses import replace
 from datetime import datetime, timezone
@@ -67,6 +67,12 @@ class Recorder(Protocol):
     def undelivered(self, frame: Frame) -> None:
         """Sending that frame raised."""
 
+    def pace(self) -> Awaitable[None] | None:
+        """Return what the host's send or receive is awaited for before its frame is recorded; mostly None."""
+
+    def durable(self) -> Awaitable[None] | None:
+        """Return what it is awaited for once its frame is recorded, and before it goes on; mostly None."""
+
 
 class Capture:
     """What one plugin records of the ChargePoints of this process.
@@ -76,7 +82,7 @@ class Capture:
 
     def __init__(self, recorder: Recorder, *, record_all: bool) -> None:
         """Report to ``recorder``; without ``record_all`` only what ``attach`` is given."""
-        self._recorder = recorder
+        self.recorder = self._recorder = recorder
         self._record_all = record_all
         self._lock = threading.Lock()
         self._attached: dict[int, Callable[[], object]] = {}
@@ -633,6 +639,14 @@ class _Seam:
         self._patched = weakref.WeakKeyDictionary()
         self._covered = weakref.WeakSet()
 
+    def pace(self) -> Awaitable[None] | None:
+        """Return what a recorder wants to be awaited before it takes another frame, if any does."""
+        return next((wait for c in self.captures if (wait := _guarded(c.recorder.pace)) is not None), None)
+
+    def durable(self) -> Awaitable[None] | None:
+        """Return what a recorder wants to be awaited now that it has the frame, if any does."""
+        return next((wait for c in self.captures if (wait := _guarded(c.recorder.durable)) is not None), None)
+
     def forked(self) -> None:
         """Begin anew in a child process: a lock of the parent may be held by a thread that is not there."""
         self._lock = threading.RLock()
@@ -683,6 +697,8 @@ async def _follow(call: _Call, awaitable: Any) -> Any:
     """Await what the host's method returned, with the call as its context."""
     token = _enclosing.set(call)
     try:
+        if (durable := _seam.durable()) is not None:
+            await durable
         result = await awaitable
     except BaseException as error:
         _guarded(_left, call, error)
@@ -704,6 +720,8 @@ def _wrapped(cls: type, method: str, original: Any) -> Any:
 
         @functools.wraps(original)
         async def wrapper(*arguments: Any, **keywords: Any) -> Any:
+            if _seam.captures and (pace := _seam.pace()) is not None:
+                await pace
             coroutine = original(*arguments, **keywords)
             call = enter(arguments, keywords) if _seam.captures else None
             return await (coroutine if call is None else _follow(call, coroutine))

@@ -119,6 +119,8 @@ class Message(_Stored):
     """Of calls: what became of it; None while that is open."""
     delivered: bool = True
     """False when sending it raised an error in the recorded program."""
+    redacted: list[str] | None = None
+    """Paths of what was replaced by ``***`` or a pseudonym because it is secret or personal; None when nothing was."""
     lossy: list[str] | None = None
     """Why payload or raw is not exactly what crossed the wire; None when it is."""
     schema_version: int = SCHEMA_VERSION
@@ -463,6 +465,30 @@ class MeterValue(_Stored):
     """When this document was written."""
     schema_version: int = SCHEMA_VERSION
     """Of this document."""
+
+
+class Gap(_Stored):
+    """Frames of one session that were captured and lost, written down once MongoDB took writes again."""
+
+    station_id: str
+    session_id: str
+    """The session that they crossed: 24 hexadecimal digits."""
+    reason: str
+    """Why they were lost: ``buffer full``, ``shutdown``, ``internal error``."""
+    frames: int
+    """How many are missing."""
+    first_sequence: int
+    """The lowest sequence number among them."""
+    last_sequence: int
+    """The highest sequence number among them; of those between, some may be stored."""
+    first_at: datetime | None = None
+    """When the first of them was captured."""
+    last_at: datetime | None = None
+    """When the last of them was captured."""
+    recorder: str | None = None
+    """The process that lost them, as host:pid:nonce."""
+    created_at: datetime
+    """When this was written."""
 
 
 MODELS: Mapping[Collection, type[BaseModel]] = MappingProxyType(

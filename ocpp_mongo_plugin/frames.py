@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import json
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta, timezone
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 Direction: TypeAlias = Literal["sent", "received", "unknown"]
@@ -21,6 +22,7 @@ CALL, CALL_RESULT, CALL_ERROR, CALL_RESULT_ERROR, SEND = 2, 3, 4, 5, 6
 
 _MICROSECOND_DIGITS = 14
 _SEQUENCE_BITS = 24
+_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 
 class Frame(NamedTuple):
@@ -44,7 +46,9 @@ class Frame(NamedTuple):
     timestamp: datetime | None
     """Time of capture, UTC; None only for imported frames without one."""
     text: str
-    """The exact text."""
+    """The exact text, but for what ``redacted`` names."""
+    redacted: tuple[str, ...] = ()
+    """Paths of what was taken out of the text because it is secret or personal."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +131,11 @@ def new_session_id(microseconds: int, entropy: bytes) -> str:
         entropy: five bytes that tell sessions of one microsecond apart.
     """
     return f"{microseconds & (1 << 56) - 1:0{_MICROSECOND_DIGITS}x}{entropy[:5].hex()}"
+
+
+def opened_at(session_id: str) -> datetime:
+    """Return the time, UTC, that ``new_session_id`` was given."""
+    return _EPOCH + timedelta(microseconds=int(session_id[:_MICROSECOND_DIGITS], 16))
 
 
 def message_key(session_id: str, sequence: int) -> str:
@@ -212,6 +221,11 @@ class Conversation:
         """Take the calls that were recorded before that time and have no answer yet."""
         old = [k for k, c in self._pending.items() if c.frame.timestamp is not None and c.frame.timestamp < before]
         return [self._pending.pop(key) for key in old]
+
+    def replace(self, change: Callable[[PendingCall], PendingCall]) -> None:
+        """Remember each call as ``change`` returns it."""
+        for key, call in self._pending.items():
+            self._pending[key] = change(call)
 
     def abandon(self) -> list[PendingCall]:
         """Take all calls that will not be answered any more, because the session is over."""

@@ -82,7 +82,7 @@ class Hooks:
         self._errors: Counter[str] = Counter()
         self._dropped: Counter[str] = Counter()
         self._named: dict[tuple[str, str], float] = {}
-        self.manager: pluggy.PluginManager = _Plugins(self._lock, self._arrange)
+        self.manager: _Plugins = _Plugins(self._lock, self._arrange)
         if own is not None:
             self.manager.register(own, OWN_NAME)
         if load_entry_points:
@@ -145,6 +145,12 @@ class Hooks:
         with self._lock:
             self._running = True
             self._arrange()
+
+    def forked(self) -> None:
+        """In a child process, where the threads are not: until ``start``, nobody listens behind the sink."""
+        self._lock = self.manager._lock = threading.RLock()  # noqa: SLF001 - of this module
+        self._running = False
+        self._workers, self._later, self._retired = {}, {}, []
 
     def stop(self, timeout: float) -> None:
         """End the threads; what waits is called for ``timeout`` seconds at most, the rest is dropped."""

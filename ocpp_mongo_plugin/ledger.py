@@ -130,6 +130,12 @@ class Ledger:
         if document is not None:
             self._of_station.get(document.get("station_id") or "", {}).pop(key, None)
 
+    def forget_written(self) -> None:
+        """Forget every station of which all is written; it is asked for again when it is spoken of."""
+        for station_id in list(self._loaded):
+            if self._is_written(station_id):
+                self._forget_station(station_id)
+
     def trim(self, idle: Iterable[str] = ()) -> None:
         """Forget what is written and over: all but a few ended transactions, and the stations named ``idle``."""
         for station_id in idle:

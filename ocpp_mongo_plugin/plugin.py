@@ -10,31 +10,43 @@ import asyncio
 import atexit
 import logging
 import os
-from collections.abc import Callable
+import re
+import threading
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import datetime, timezone
+from functools import partial
+from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, cast
-from weakref import WeakKeyDictionary
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
+from weakref import WeakKeyDictionary, WeakSet
 
+import platformdirs
 import pymongo
 from pymongo.errors import ConfigurationError, InvalidURI
 from pymongo.uri_parser import parse_uri
 
+from ocpp_mongo_plugin.buffer import SHUTDOWN, Buffer
 from ocpp_mongo_plugin.capture import Capture
 from ocpp_mongo_plugin.changes import Document
-from ocpp_mongo_plugin.documents import Documents, bind
-from ocpp_mongo_plugin.driver_errors import translated
-from ocpp_mongo_plugin.errors import NotStartedError, SettingError, StoreUnavailableError
+from ocpp_mongo_plugin.dead_letters import DeadLetterFiles
+from ocpp_mongo_plugin.documents import Documents, Gap, bind
+from ocpp_mongo_plugin.driver_errors import hosts_of, translated
+from ocpp_mongo_plugin.errors import ArgumentError, NotStartedError, SettingError, StoreUnavailableError
 from ocpp_mongo_plugin.facts import TransactionEdit
 from ocpp_mongo_plugin.frames import Frame, Origin, SessionChange, Undelivered
 from ocpp_mongo_plugin.hooks import Hooks, PluginManager
 from ocpp_mongo_plugin.hookspecs import FrameLoss, ProjectedFact, StationView, TransactionView, hookimpl
+from ocpp_mongo_plugin.journal import Journal, JournalError, Target, adopt
 from ocpp_mongo_plugin.ledger import Ledger
-from ocpp_mongo_plugin.recording import Batch
+from ocpp_mongo_plugin.recording import Batch, Item, without_credentials
+from ocpp_mongo_plugin.redaction import MASK, Policy, Redactor
 from ocpp_mongo_plugin.repositories import Messages, MeterValues, Sessions, Stations, Transactions
-from ocpp_mongo_plugin.settings import PREFIX, Settings, read_settings, without_password
-from ocpp_mongo_plugin.sink import Sink, Statistics
+from ocpp_mongo_plugin.settings import DEFAULT_URI, PREFIX, Settings, read_settings, without_password
+from ocpp_mongo_plugin.sink import Health, Sink, Statistics, awaited_signal
 from ocpp_mongo_plugin.store import Store, recorder_name
+from ocpp_mongo_plugin.transactions import ID_TAG_FIELDS
 
 if TYPE_CHECKING:
     from pymongo.database import Database
@@ -77,8 +89,14 @@ class MongoPlugin:
         self._recorder = recorder_name()
         self._persistence = _Persistence()
         self._hooks = Hooks(self._persistence, load_entry_points=self.settings.load_plugins)
-        self._capture = Capture(_Recorder(self._hooks, self._offer), record_all=self.settings.record_all)
+        self._redactor = Redactor(policy_of(self.settings))
+        self._redacting = threading.Lock()
+        self._capture = Capture(
+            _Recorder(self._hooks, self._offer, self._pace, self._durable), record_all=self.settings.record_all
+        )
         self._sink: Sink | None = None
+        self._buffer: Buffer | None = None
+        self._has_uri = self._handle is None and self.settings.uri.get_secret_value() != DEFAULT_URI
         self._last = Statistics()
         self._documents: WeakKeyDictionary[asyncio.AbstractEventLoop, Documents] = WeakKeyDictionary()
         self._clients: list[Any] = []
@@ -103,25 +121,87 @@ class MongoPlugin:
         """Begin to record. Does not wait for MongoDB. Starting twice changes nothing."""
         if self._sink is not None:
             return
+        self._set_up()
+        self._capture.enable()
+        atexit.register(self._at_exit)
+        _started_plugins.add(self)
+
+    def _set_up(self) -> None:
+        """Open the journal, and start what carries frames to the store."""
+        listener = _Listener(self._hooks)
+        journal = self._open_journal()
+        self._buffer = Buffer(self.settings, journal, self._without_credentials, listener.lost)
         self._sink = Sink(
             self._connect,
             self.settings,
-            _Listener(self._hooks),
+            listener,
             recorder=self._recorder,
+            buffer=self._buffer,
+            redactor=self._redactor,
+            adopt=None if journal is None else partial(adopt, self._journal_root(), self._target()),
             poll=self._capture.poll,
             at_end=self._hooks.stop,
         )
-        self._persistence.offer = self._sink.offer
+        self._persistence.offer = self._buffer.offer
         self._hooks.start()
         self._sink.start()
-        self._capture.enable()
-        atexit.register(self._at_exit)
+
+    def _open_journal(self) -> Journal | None:
+        """Return the journal that these settings ask for; None for memory, or, after a warning, where it cannot be."""
+        durability = self.durability
+        if durability == "memory":
+            return None
+        journal = Journal(
+            self._journal_root(),
+            self._target(),
+            self._recorder,
+            most_bytes=self.settings.journal_bytes,
+            fsync_interval=None if durability == "journal-sync" else self.settings.fsync_interval,
+        )
+        try:
+            journal.open()
+        except JournalError as error:
+            logger.warning("%s; frames wait in memory alone, and are lost if this process dies", error)
+            return None
+        return journal
+
+    @property
+    def durability(self) -> str:
+        """What the settings ask for: "memory", "journal" or "journal-sync"."""
+        if self.settings.durability is not None:
+            return self.settings.durability
+        return "journal" if self._has_uri and "PYTEST_CURRENT_TEST" not in os.environ else "memory"
+
+    def _journal_root(self) -> Path:
+        return journal_root(self.settings)
+
+    def _target(self) -> Target:
+        if self._handle is not None:
+            return Target(hosts_of(self._handle) or "memory", self._handle.name)
+        return target_of(self.settings)
+
+    def _without_credentials(self, item: Item) -> Item:
+        with self._redacting:  # several loops of the host may record at once
+            return without_credentials(self._redactor, item)
+
+    def _pace(self) -> Awaitable[None] | None:
+        """Return what holds up the host's send or receive while frames would be lost, by the setting overflow."""
+        buffer = self._buffer
+        if self.settings.overflow != "wait" or buffer is None or not buffer.is_congested:
+            return None
+        return _until_room(buffer, self.settings.overflow_wait)
+
+    def _durable(self) -> Awaitable[None] | None:
+        """Return what waits for the disk, where the settings ask for it."""
+        journal = self._buffer.journal if self._buffer is not None else None
+        return None if journal is None or not journal.awaited else _until_synced(journal)
 
     async def close(self, timeout: float | None = None) -> bool:
         """Stop recording, store what waits, and restore everything; return whether all of it was stored.
 
         Args:
-            timeout: seconds; ``shutdown_timeout`` when None. What is not stored by then is lost, and counted.
+            timeout: seconds; ``shutdown_timeout`` when None. What is not stored by then stays in the journal for
+                the next start; without a journal it is lost, and counted.
         """
         sink = self._sink
         if sink is None:
@@ -133,7 +213,8 @@ class MongoPlugin:
         finally:
             sink.join(0)  # also when this wait was cancelled: a sink that ends must not be offered more
             self._finish(sink)
-        return ended and not sink.statistics().lost.get("shutdown")
+        stats = sink.statistics()
+        return ended and not stats.lost.get(SHUTDOWN) and not stats.waiting
 
     def _stop_capture(self) -> None:
         self._capture.close_sessions("recording stopped")
@@ -141,6 +222,7 @@ class MongoPlugin:
 
     def _finish(self, sink: Sink) -> None:
         atexit.unregister(self._at_exit)
+        _started_plugins.discard(self)
         self._last = sink.statistics()
         self._sink = None
         self._documents.clear()
@@ -151,12 +233,30 @@ class MongoPlugin:
     def _at_exit(self) -> None:
         """Store what waits when the program ends without closing us."""
         sink = self._sink
-        if sink is None or self._recorder.split(":")[1] != str(os.getpid()):
+        if sink is None:
             return
         self._stop_capture()
         sink.begin_close(self.settings.shutdown_timeout)
         sink.join(self.settings.shutdown_timeout)
         self._sink = None
+
+    def _forked(self) -> None:
+        """In a child process: what waits is the parent's. The first frame of the child starts everything anew."""
+        self._redacting = threading.Lock()
+        self._hooks.forked()
+        # Its driver must not be closed: its sockets are the parent's. So it is kept, and not used again.
+        _of_parents.append((self._sink, *self._clients, *self._documents.values()))
+        self._clients = []
+        self._documents = WeakKeyDictionary()
+        self._sink, self._buffer = None, None
+        self._persistence.offer = self._first_offer_of_child
+
+    def _first_offer_of_child(self, item: Item) -> bool:
+        with self._redacting:
+            if self._sink is None:
+                self._recorder = recorder_name()
+                self._set_up()
+        return self._started().buffer.offer(item)
 
     # -- recording ---------------------------------------------------------------------------------------------
 
@@ -205,11 +305,11 @@ class MongoPlugin:
         Raises:
             NotStartedError: the plugin is not started.
         """
-        return self._started().offer(item)
+        return self._started().buffer.offer(item)
 
     def has_room(self, frames: int = 1) -> bool:
         """Whether that many more frames can be submitted now without crowding out live ones."""
-        return self._started().has_room(frames)
+        return self._started().buffer.has_room(frames)
 
     def register(self, plugin: object, name: str | None = None) -> str | None:
         """Register a plugin of yours for the hooks of :mod:`ocpp_mongo_plugin.hookspecs`.
@@ -238,6 +338,45 @@ class MongoPlugin:
     def stats(self) -> Statistics:
         """What was captured, and what became of it."""
         return self._sink.statistics() if self._sink is not None else self._last
+
+    @property
+    def health(self) -> Health:
+        """Whether recording works now, and if not, why."""
+        return self._sink.health() if self._sink is not None else Health("down", "the plugin is not started")
+
+    @property
+    def is_recovering(self) -> bool:
+        """Whether frames that a dead process left in its journal are being stored."""
+        return self._sink is not None and self._sink.is_recovering
+
+    async def forget(self, id_tag: str) -> dict[str, int]:
+        """Take one person's id tag out of all that is stored, and of whatever comes again later.
+
+        A mark is left, from which the id tag cannot be read; by it rebuilds, redeliveries and imports are redacted,
+        too. Other recording processes see it with their next sync. Returns how many documents changed, by collection.
+
+        Raises:
+            StoreUnavailableError: MongoDB did not do it in time; do it again.
+            ArgumentError: the id tag is empty.
+            NotStartedError: the plugin is not started.
+        """
+        if not id_tag or not id_tag.strip():
+            raise ArgumentError("id_tag is empty: name the id tag that is to be forgotten")
+        sink = self._started()
+        found: dict[str, int] | None = await sink.forget(id_tag, _PATIENCE)
+        if found is None:
+            last = self.stats.last_error
+            raise StoreUnavailableError(f"MongoDB at {self._where()} did not forget it in time ({last}); do it again")
+        return found
+
+    async def gaps(self, station_id: str | None = None) -> list[Gap]:
+        """Return which frames are missing, and why, the newest gap first; of a station or of all."""
+        bound = await self.documents()
+        query = {} if station_id is None else {"station_id": {"$eq": station_id}}
+        with bound.translated("reading gaps"):
+            gaps = bound.messages.get_motor_collection().database[self.settings.gaps_collection]
+            found = await gaps.find(query, {"_id": 0}).sort("created_at", -1).to_list(None)
+        return [Gap.model_validate(document) for document in found]
 
     async def flush(self, timeout: float | None = None) -> None:
         """Wait until all that was captured so far, and the state of stations, is stored.
@@ -291,7 +430,7 @@ class MongoPlugin:
 
     async def edit(self, edit: TransactionEdit) -> None:
         """Have a program's word about a transaction take its place among the frames."""
-        self._started().offer(edit)
+        self._started().buffer.offer(self._impersonal(edit))
         await self.flush()
 
     def _readable(self) -> Any:
@@ -311,8 +450,19 @@ class MongoPlugin:
         return self._sink
 
     def _offer(self, item: Any) -> None:
-        if self._sink is not None:
-            self._sink.offer(item)
+        self._persistence.offer(item)
+
+    def _impersonal(self, edit: TransactionEdit) -> TransactionEdit:
+        """Return the edit with its id tags as the settings have them."""
+        told = {name: self.id_tag(value) for name, value in edit.fields.items() if name in ID_TAG_FIELDS and value}
+        return replace(edit, fields={**edit.fields, **told}) if told else edit
+
+    def id_tag(self, id_tag: str) -> str:
+        """Return how an id tag is stored: as it is, as its pseudonym, or as ``***``, by the setting personal_data."""
+        redactor, personal = self._redactor, self.settings.personal_data
+        if personal == "drop" or redactor.digest(id_tag) in redactor.forgotten:
+            return MASK
+        return redactor.pseudonym(id_tag) if personal == "pseudonymise" else id_tag
 
     def _where(self) -> str:
         return self.settings.shown_uri if self._handle is None else "the given handle"
@@ -329,19 +479,84 @@ class MongoPlugin:
 
     def _connect(self) -> Store:
         """Open the store, on the thread of the sink."""
+        files = DeadLetterFiles(self._journal_root() / self._target().directory)
         if self._synchronous is not None:
-            return Store(self._synchronous, self.settings, self._recorder)
+            return Store(self._synchronous, self.settings, self._recorder, files=files)
         client: pymongo.MongoClient[Any] = pymongo.MongoClient(
             self.settings.uri.get_secret_value(), **self._client_options()
         )
-        return Store(client[self.settings.database], self.settings, self._recorder, close=client.close)
+        return Store(client[self.settings.database], self.settings, self._recorder, close=client.close, files=files)
+
+
+_Waiting: TypeAlias = Callable[[], "Awaitable[None] | None"]
+
+_SAY_AGAIN_AFTER = 60.0
+_ROOM_POLL = 0.005
+_LONGEST_SYNC = 5.0
+"""Seconds that a send or receive is held up for a disk that does not answer."""
+_PATIENCE = 600.0
+"""Seconds that a whole collection may be read for."""
+
+_started_plugins: WeakSet[MongoPlugin] = WeakSet()
+_of_parents: list[object] = []
+
+
+def _after_fork() -> None:
+    for plugin in list(_started_plugins):
+        plugin._forked()  # noqa: SLF001 - of this module
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
+async def _until_room(buffer: Buffer, most: float) -> None:
+    """Wait, without blocking the loop, until a frame would fit, or for ``most`` seconds."""
+    loop = asyncio.get_running_loop()
+    end = loop.time() + most
+    while buffer.is_congested and loop.time() < end:  # noqa: ASYNC110 - no event costs nothing when there is room
+        await asyncio.sleep(_ROOM_POLL)
+    buffer.note_wait()
+
+
+async def _until_synced(journal: Journal) -> None:
+    """Wait until all that was captured so far is on disk: one sync serves all who wait."""
+    done, from_thread = awaited_signal()
+    journal.expect_synced(from_thread)
+    await asyncio.wait({done}, timeout=_LONGEST_SYNC)
+
+
+def journal_root(settings: Settings) -> Path:
+    """Return the directory under which all journals are."""
+    if settings.journal_directory is not None:
+        return settings.journal_directory.expanduser()
+    return platformdirs.user_state_path(_APPLICATION) / "journal"
+
+
+def target_of(settings: Settings) -> Target:
+    """Return what the journals of these settings are for: hosts and database, without credentials."""
+    hosts = re.sub(r"^[a-z+]+://", "", settings.uri.get_secret_value()).rpartition("@")[2]
+    named = re.split(r"[/?]", hosts)[0].lower().split(",")
+    return Target(",".join(sorted(named)), settings.database)
+
+
+def policy_of(settings: Settings) -> Policy:
+    """Return what is redacted by these settings."""
+    key = settings.pseudonym_key
+    return Policy(
+        personal=settings.personal_data,
+        key=key.get_secret_value().encode() if key is not None else b"",
+        secret_names=tuple(sorted(settings.secret_names)),
+        data_transfer=dict(settings.data_transfer),
+        unsafe_keep_credentials=settings.unsafe_keep_credentials,
+    )
 
 
 class _Persistence:
     """Our own plugin of the frame hooks: what was captured goes into the buffer."""
 
     def __init__(self) -> None:
-        self.offer: Callable[[Frame], object] = lambda _frame: None
+        self.offer: Callable[[Any], bool] = lambda _item: False
 
     @hookimpl(tryfirst=True)
     def ocpp_frame_sent(self, frame: Frame) -> None:
@@ -355,9 +570,11 @@ class _Persistence:
 class _Recorder:
     """What capture reports to: frames go through the hooks, the rest straight into the buffer."""
 
-    def __init__(self, hooks: Hooks, offer: Callable[[Any], None]) -> None:
+    def __init__(self, hooks: Hooks, offer: Callable[[Any], None], pace: _Waiting, durable: _Waiting) -> None:
         self._hooks = hooks
         self._offer = offer
+        self.pace = pace
+        self.durable = durable
 
     def frame(self, frame: Frame) -> None:
         if frame.direction == "sent":
@@ -387,6 +604,7 @@ class _Listener:
 
     def __init__(self, hooks: Hooks) -> None:
         self._hooks = hooks
+        self._say_again_at = 0.0
 
     def stored(self, batch: Batch, ledger: Ledger) -> None:
         if self._hooks.wants("ocpp_project"):
@@ -416,6 +634,10 @@ class _Listener:
             self._hooks.later(hook, TransactionView.of({**document, "_id": key}))
 
     def lost(self, frames: list[Frame], reason: str) -> None:
+        now = time.monotonic()
+        if reason != SHUTDOWN and now >= self._say_again_at:
+            self._say_again_at = now + _SAY_AGAIN_AFTER
+            logger.warning("ocpp-mongo-plugin loses frames: %s; stats.lost counts them", reason)
         if not self._hooks.wants("ocpp_frames_lost"):
             return
         sessions: dict[str, list[Frame]] = {}

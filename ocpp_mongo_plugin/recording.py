@@ -30,9 +30,13 @@ from ocpp_mongo_plugin.frames import (
 )
 from ocpp_mongo_plugin.ledger import Ledger
 from ocpp_mongo_plugin.projections import Mention, Notice, Projection, Source, event_key, start_key
+from ocpp_mongo_plugin.redaction import Redactor
 from ocpp_mongo_plugin.transcription import transcribe
 
 Item: TypeAlias = Frame | SessionChange | Undelivered | facts.TransactionEdit
+
+ABANDONED = "the recording process ended without closing"
+"""What is said of a session whose recorder died."""
 
 _OTHER: dict[str, Origin] = {"station": "csms", "csms": "station"}
 
@@ -103,6 +107,8 @@ class _Line:
     role: Origin | None = None
     station_id: str = ""
     source: str = "websocket"
+    foreign: bool = False
+    """Whether a process that is dead recorded it: nothing of it is open or awaited here."""
     begun: bool = False
     """Whether a frame of it was seen."""
     last_sequence: int = -1
@@ -133,9 +139,14 @@ class Recording:
 
     # -- before the store is asked -----------------------------------------------------------------------------
 
-    def decode(self, item: Item) -> Decoded:
-        """Decode one captured item, and learn from it who is who in its session."""
+    def decode(self, item: Item, redactor: Redactor | None = None) -> Decoded:
+        """Decode one captured item, and learn from it who is who in its session.
+
+        ``redactor`` takes out what is personal, and not to be kept.
+        """
         item = _storable_id(item)
+        if redactor is not None:
+            item = _without_personal(redactor, item)
         if not isinstance(item, Frame):
             return Decoded(item, None)
         message = decode(item.text)
@@ -337,6 +348,7 @@ class Recording:
         line = self._lines.setdefault(session.session_id, _Line(Conversation(), station_id=session.station_id))
         line.role = line.role or session.role
         line.source = session.source
+        line.foreign = session.recorder not in (None, self._recorder)
         self.ledger.merge(Merge("sessions", session.session_id, _session_parts(change, self._owner(change))))
         if session.source != "import":
             projection.station(session.station_id, *_connection_parts(change, self._owner(change)))
@@ -352,14 +364,15 @@ class Recording:
         if change.session.source == "import":
             return {"recorder": None, "lease_expires_at": None}
         if change.session.status == "disconnected":
-            return {"recorder": self._recorder, "lease_expires_at": None}
-        return {"recorder": self._recorder, "lease_expires_at": change.at + self._lease}
+            return {"recorder": change.session.recorder or self._recorder, "lease_expires_at": None}
+        recorder = change.session.recorder or self._recorder
+        return {"recorder": recorder, "lease_expires_at": change.at + self._lease}
 
     def expire(self, now: datetime, call_timeout: timedelta) -> list[Amend]:
         """Return what is to be said of calls that had no answer in time."""
         amends = []
         for line in self._lines.values():
-            if line.source == "import":
+            if line.source == "import" or line.foreign:
                 continue
             late = line.conversation.expire(now - call_timeout)
             if late:
@@ -371,7 +384,14 @@ class Recording:
 
     def living(self) -> list[tuple[str, str]]:
         """Return session and station of every connection that is open here."""
-        return [(session_id, line.station_id) for session_id, line in self._lines.items() if line.source != "import"]
+        lines = self._lines.items()
+        return [(key, line.station_id) for key, line in lines if line.source != "import" and not line.foreign]
+
+    def forget(self, redactor: Redactor) -> None:
+        """Take what is not to be kept of persons out of what is remembered; all that is known is in the store."""
+        for line in self._lines.values():
+            line.conversation.replace(lambda call: _impersonal(redactor, call))
+        self.ledger.forget_written()
 
     def trim(self) -> None:
         """Forget what is written and over."""
@@ -438,6 +458,30 @@ def _connection_parts(change: SessionChange, owner: Document) -> tuple[Latest | 
     elif session.error is not None:
         parts.append(Latest("error", f"{session.session_id}1{stamp}", {"last_error": session.error}))
     return tuple(parts)
+
+
+def without_credentials(redactor: Redactor, item: Item) -> Item:
+    """Return the item without what nobody may store; the live message is not touched."""
+    if type(item) is Frame:
+        text, paths = redactor.credentials(item.station_id, item.session_id, item.text)
+        return item if text is item.text else item._replace(text=text, redacted=(*item.redacted, *paths))
+    if isinstance(item, SessionChange) and (item.session.error or item.session.close_reason):
+        session = item.session
+        error, reason = redactor.prose(session.error), redactor.prose(session.close_reason)
+        return item._replace(session=replace(session, error=error, close_reason=reason))
+    return item
+
+
+def _without_personal(redactor: Redactor, item: Item) -> Item:
+    if not isinstance(item, Frame):
+        return item
+    text, paths = redactor.personal(item.station_id, item.session_id, item.text)
+    return item if text is item.text else item._replace(text=text, redacted=(*item.redacted, *paths))
+
+
+def _impersonal(redactor: Redactor, call: PendingCall) -> PendingCall:
+    frame = _without_personal(redactor, call.frame)
+    return call if frame is call.frame or not isinstance(frame, Frame) else PendingCall(frame, decode(frame.text))
 
 
 def _storable_id(item: Item) -> Item:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any
+from pathlib import Path
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from ocpp_mongo_plugin.changes import Collection
@@ -39,6 +40,10 @@ class Settings(BaseSettings):
         min_length=1,
         description="Frames that MongoDB refused, with their raw text and the reason",
     )
+    gaps_collection: str = Field("gaps", min_length=1, description="Which frames of a session are missing, and why")
+    forgotten_collection: str = Field(
+        "forgotten", min_length=1, description="Marks of the id tags that were forgotten on request"
+    )
     record_all: bool = Field(True, description="Record every ChargePoint of the process, or only attached ones")
     exclude_actions: Annotated[frozenset[str], NoDecode] = Field(
         frozenset(),
@@ -48,6 +53,52 @@ class Settings(BaseSettings):
     buffer_size: int = Field(500_000, ge=1, description="Frames that may wait for MongoDB")
     buffer_bytes: int = Field(
         256 * 1024 * 1024, ge=64 * 1024, description="Memory that waiting frames may take, in bytes"
+    )
+    durability: Literal["memory", "journal", "journal-sync"] | None = Field(
+        None,
+        description="What survives the end of the process: memory, nothing that waits; journal, every captured frame; "
+        "journal-sync, also at power failure. Default: journal with a URI, memory with a handle or with neither",
+    )
+    journal_directory: Path | None = Field(
+        None,
+        description="Directory of the journals and of dead letters that MongoDB will not take. Default: the user's "
+        "state directory",
+    )
+    journal_bytes: int = Field(
+        1024 * 1024 * 1024, ge=1024 * 1024, description="Most that the journal of one process may take, in bytes"
+    )
+    fsync_interval: float = Field(
+        0.5,
+        gt=0,
+        le=60,
+        description="Time between two syncs of the journal, in seconds: the most that a power failure can cost",
+    )
+    overflow: Literal["drop-newest", "drop-oldest", "wait"] = Field(
+        "drop-newest",
+        description="What happens when memory and journal are full: the new frame is lost, or the oldest, or the "
+        "host's send and receive are awaited for overflow_wait first, without blocking the loop",
+    )
+    overflow_wait: float = Field(
+        0.1, gt=0, le=60, description="Longest time that one frame is held up by the overflow policy wait, in seconds"
+    )
+    personal_data: Literal["keep", "pseudonymise", "drop"] = Field(
+        "keep", description="What becomes of id tags, customer data and serial numbers; see docs/redaction.md"
+    )
+    pseudonym_key: SecretStr | None = Field(
+        None, description="Secret from which pseudonyms are made; whoever has it can test a guess"
+    )
+    secret_names: Annotated[frozenset[str], NoDecode] = Field(
+        frozenset(),
+        description="Regular expressions: configuration keys, variables and properties with such names are secret, "
+        "too; comma-separated in the environment",
+    )
+    data_transfer: dict[str, Literal["keep", "hash", "drop"]] = Field(
+        {"*": "drop"},
+        description="What becomes of the data of DataTransfer, by vendorId, vendorId/messageId, or *; a JSON object "
+        "in the environment. What is kept is still searched for secrets",
+    )
+    unsafe_keep_credentials: bool = Field(
+        False, description="Store passwords, keys and PINs as they crossed the wire. Do not"
     )
     batch_size: int = Field(100, ge=1, le=100_000, description="Waiting frames that trigger a flush at once")
     batch_limit: int = Field(1_000, ge=1, le=10_000, description="Frames that one batch takes at most")
@@ -72,10 +123,27 @@ class Settings(BaseSettings):
     create_indexes: bool = Field(True, description="Create missing indexes at start")
     load_plugins: bool = Field(True, description="Load plugins from the entry-point group ocpp")
 
-    @field_validator("exclude_actions", mode="before")
+    @field_validator("exclude_actions", "secret_names", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+    @field_validator("secret_names")
+    @classmethod
+    def _are_patterns(cls, value: frozenset[str]) -> frozenset[str]:
+        for pattern in value:
+            try:
+                re.compile(pattern)
+            except re.error as error:
+                raise ValueError(f"{pattern!r} is no regular expression: {error}") from None
+        return value
+
+    @model_validator(mode="after")
+    def _has_its_key(self) -> Settings:
+        hashed = self.personal_data == "pseudonymise" or "hash" in self.data_transfer.values()
+        if hashed and not (self.pseudonym_key and self.pseudonym_key.get_secret_value()):
+            raise ValueError("pseudonyms need a key: set pseudonym_key (OCPP_MONGO_PSEUDONYM_KEY)")
+        return self
 
     @property
     def shown_uri(self) -> str:
@@ -104,7 +172,8 @@ def read_settings(given: Mapping[str, Any]) -> Settings:
         settings = Settings(**present)
     except ValidationError as error:
         raise SettingError(_sentence(error, present)) from None
-    names = [*settings.collections().values(), settings.dead_letters_collection]
+    others = [settings.dead_letters_collection, settings.gaps_collection, settings.forgotten_collection]
+    names = [*settings.collections().values(), *others]
     twice = {name for name in names if names.count(name) > 1}
     if twice:
         raise SettingError(f"two collections have the same name {min(twice)!r}; give each its own")
@@ -122,6 +191,8 @@ def _sentence(error: ValidationError, given: Mapping[str, Any]) -> str:
     if first["type"] == "extra_forbidden":
         known = ", ".join(Settings.model_fields)
         return f"there is no setting {name!r}; the settings are {known}"
+    if not first["loc"]:
+        return first["msg"].removeprefix("Value error, ")
     shown = name if name in given else f"{PREFIX}{name.upper()}"
     message = first["msg"].removeprefix("Value error, ")
     return f"setting {shown} is wrong: {message[:1].lower()}{message[1:]}"

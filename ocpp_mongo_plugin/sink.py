@@ -1,9 +1,9 @@
-"""The bounded buffer, and the one thread that carries what was captured to the store.
+"""The one thread that carries what was captured to the store.
 
-Hides batching, retries, flush, close and the periodic sync. Promises that ``offer`` never waits and never raises; that
-captured = stored + waiting + dead-lettered + lost, at every moment; and that the thread works in small slices, so that
-the host's loop does not feel it. A daemon thread with a synchronous driver, because a recorded program may stall its
-loop, run several, or end without closing us.
+Hides batching, retries, recovery, flush, close and the periodic sync. Promises that what is taken from the buffer
+is stored, set aside, or counted as lost; that what a dead process left is stored too, while live traffic goes on; and
+that the thread works in small slices, so that the host's loop does not feel it. A daemon thread with a synchronous
+driver, because a recorded program may stall its loop, run several, or end without closing us.
 """
 
 from __future__ import annotations
@@ -15,24 +15,25 @@ import random
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, timezone
 from functools import partial
 from types import MappingProxyType
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
+from ocpp_mongo_plugin.buffer import INTERNAL, SHUTDOWN, Buffer
 from ocpp_mongo_plugin.driver_errors import ErrorClass, classify, describe
 from ocpp_mongo_plugin.frames import Frame
+from ocpp_mongo_plugin.journal import AbandonedJournal, Chunk
 from ocpp_mongo_plugin.ledger import Ledger
-from ocpp_mongo_plugin.recording import Batch, Decoded, Item, Loaded, Recording, Wanted
+from ocpp_mongo_plugin.recording import Batch, Decoded, Item, Loaded, Recording, Wanted, without_credentials
+from ocpp_mongo_plugin.redaction import Redactor
 from ocpp_mongo_plugin.settings import Settings
 from ocpp_mongo_plugin.store import Store, Written
 
 logger = logging.getLogger("ocpp_mongo_plugin")
 
-# What a waiting frame weighs besides its text: the tuple, its time, its place in the buffer.
-_FRAME_OVERHEAD = 300
 _SLICE = 16
 _FIRST_RETRY, _LONGEST_RETRY, _SICK_RETRY = 0.1, 30.0, 5.0
 _LEASE_IN_SYNCS = 3
@@ -65,11 +66,36 @@ class Statistics:
     left_out: int = 0
     """Frames that ``exclude_actions`` leaves out of the message log; not among the captured."""
     dead_lettered: int = 0
+    waiting_on_disk: int = 0
+    """Of those that wait, how many are in the journal alone because memory is full."""
     lost: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
-    """Frames lost, by reason: "buffer full", "shutdown"."""
+    """Frames lost, by reason: "buffer full", "shutdown", "internal error", "journal unreadable"."""
+    lost_changes: int = 0
+    """Session changes and other items that are no frames, and were lost."""
+    recovered: int = 0
+    """Frames stored out of the journals of processes that died; not among the captured."""
+    damaged: int = 0
+    """Stretches of those journals that could not be read."""
+    held_up: int = 0
+    """How often the host was awaited by the overflow policy ``wait``."""
+    redacted: int = 0
+    """Frames out of which something secret or personal was taken."""
     retries: int = 0
     last_error: str | None = None
     """The last error of the store: its class and code, never its text."""
+
+
+class Health(NamedTuple):
+    """Whether recording works, and why not."""
+
+    state: Literal["ok", "degraded", "down"]
+    """ok: all is stored soon. degraded: something is wrong, and nothing is lost. down: frames are lost, or will not be
+    stored before somebody does something."""
+    reason: str
+    """One sentence."""
+
+    def __str__(self) -> str:
+        return f"{self.state}: {self.reason}"
 
 
 class Listener(Protocol):
@@ -82,6 +108,11 @@ class Listener(Protocol):
         """These frames are not, and will not be."""
 
 
+class _Step(NamedTuple):
+    work: Callable[[Store], Any]
+    done: Callable[[Any], None]
+
+
 class _Waiter(NamedTuple):
     target: int
     done: Callable[[bool], None]
@@ -89,7 +120,7 @@ class _Waiter(NamedTuple):
 
 
 class Sink:
-    """The buffer and its thread."""
+    """The thread."""
 
     def __init__(
         self,
@@ -98,94 +129,54 @@ class Sink:
         listener: Listener,
         *,
         recorder: str,
+        buffer: Buffer,
+        redactor: Redactor,
+        adopt: Callable[[], Iterator[AbandonedJournal]] | None = None,
         poll: Callable[[], None] | None = None,
         at_end: Callable[[float], None] | None = None,
     ) -> None:
-        """Carry frames to the store that ``connect`` opens on the thread.
+        """Carry what ``buffer`` holds to the store that ``connect`` opens on the thread.
 
-        ``poll`` is called with each sync, and ``at_end`` at last, with the seconds that are left for it.
+        ``adopt`` names the journals of dead processes, ``poll`` is called with each sync, and ``at_end`` at last, with
+        the seconds that are left for it.
         """
         self._at_end_step = at_end
         self._connect = connect
         self._settings = settings
         self._listener = listener
         self._poll = poll
+        self._adopt = adopt
+        self._redactor = redactor
+        self._recorder = recorder
         self._lease = timedelta(seconds=_LEASE_IN_SYNCS * settings.sync_interval)
         self._recording = Recording(leave_out=settings.exclude_actions, recorder=recorder, lease=self._lease)
-        self._lock = threading.Lock()
-        self._buffer: deque[Item] = deque()
-        self._bytes = 0
-        self._offered = self._taken = 0
-        self._in_flight: list[Frame] = []
-        self._counts: Counter[str] = Counter()
-        self._lost: Counter[str] = Counter()
+        self.buffer = buffer
+        buffer.on_arrival = self._arrived
+        self._lock = buffer.lock
+        self._counts = buffer.counts
         self._last_flush: datetime | None = None
         self._last_error: str | None = None
+        self._trouble: ErrorClass | None = None
         self._waiters: list[_Waiter] = []
+        self._steps: deque[_Step] = deque()
         self._wake = threading.Event()
         self._hurry = False
         self._closing_at: float | None = None
-        self._warned_full = self._warned_down = self._warned_indexes = False
+        self._warned_down = self._warned_indexes = False
         self._thread: threading.Thread | None = None
         self._at_end: Callable[[bool], None] = lambda _stored: None
         self._store: Store | None = None
         self._prepared = False
+        self._missing_indexes = 0
+        self._abandoned: AbandonedJournal | None = None
+        self._chunks: Iterator[Chunk] = iter(())
+        self._journals: Iterator[AbandonedJournal] = iter(())
         self._next_sync = 0.0
 
-    # -- the host's turn ---------------------------------------------------------------------------------------
-
-    def offer(self, item: Item) -> bool:
-        """Take an item into the buffer; return False when it is full and the item is lost, and counted."""
-        is_frame = type(item) is Frame
-        weight = len(item.text) + _FRAME_OVERHEAD if is_frame else _FRAME_OVERHEAD  # type: ignore[union-attr]
-        with self._lock:
-            if is_frame:
-                self._counts["captured"] += 1
-                full = (
-                    len(self._buffer) >= self._settings.buffer_size
-                    or self._bytes + weight > self._settings.buffer_bytes
-                )
-                reason = "buffer full" if full else "shutdown" if self._closed else None
-                if reason is not None:
-                    self._lost[reason] += 1
-                    lost = reason
-                else:
-                    lost = None
-                    self._counts["waiting"] += 1
-            elif len(self._buffer) >= 2 * self._settings.buffer_size:
-                lost = "buffer full"  # what is no frame has room of its own, but not without end
-            else:
-                lost = "shutdown" if self._closed else None
-            if lost is None:
-                self._buffer.append(item)
-                self._bytes += weight
-                self._offered += 1
-                waiting = len(self._buffer)
-        if lost is not None:
-            self._say_lost(item, lost)
-            return False
+    def _arrived(self, waiting: int) -> None:
+        """Wake the thread: there is something, or a whole batch; called in the host's turn."""
         if waiting in {1, self._settings.batch_size}:
             self._wake.set()
-        return True
-
-    def has_room(self, frames: int) -> bool:
-        """Whether that many more frames fit; for those who can wait, as an import can."""
-        with self._lock:
-            return (
-                len(self._buffer) + frames <= self._settings.buffer_size // 2
-                and self._bytes < self._settings.buffer_bytes // 2
-            )
-
-    def _say_lost(self, item: Item, reason: str) -> None:
-        if isinstance(item, Frame):
-            self._listener.lost([item], reason)
-        if not self._warned_full:
-            self._warned_full = True
-            logger.warning("ocpp-mongo-plugin loses frames: %s; stats.lost counts them", reason)
-
-    @property
-    def _closed(self) -> bool:
-        return self._thread is None
 
     # -- from outside ------------------------------------------------------------------------------------------
 
@@ -196,7 +187,7 @@ class Sink:
 
     async def flush(self, timeout: float) -> bool:
         """Wait until all that was captured so far is stored; return False when that took longer than ``timeout``."""
-        done, from_thread = _signal()
+        done, from_thread = awaited_signal()
         waiter = self._expect(from_thread)
         if waiter is None:
             return True
@@ -205,25 +196,25 @@ class Sink:
         except asyncio.TimeoutError:
             return False
         finally:
-            self._forget(waiter)
+            self._no_longer(waiter)
 
     def _expect(self, done: Callable[[bool], None]) -> _Waiter | None:
         with self._lock:
             if self._thread is None:
                 return None
-            waiter = _Waiter(self._offered, done)
+            waiter = _Waiter(self.buffer.offered, done)
             self._waiters.append(waiter)
             self._hurry = True
         self._wake.set()
         return waiter
 
-    def _forget(self, waiter: _Waiter) -> None:
+    def _no_longer(self, waiter: _Waiter) -> None:
         with self._lock:
             self._waiters = [w for w in self._waiters if w is not waiter]
 
     async def close(self, timeout: float) -> bool:
         """Store what waits within ``timeout`` seconds and end the thread; return whether it ended."""
-        ended, from_thread = _signal()
+        ended, from_thread = awaited_signal()
         with self._lock:
             self._at_end = from_thread
         self.begin_close(timeout)
@@ -239,15 +230,46 @@ class Sink:
         self._wake.set()
 
     def join(self, timeout: float) -> bool:
-        """Wait for the thread's end; return whether it came. What still waits then is lost, and counted."""
+        """Wait for the thread's end; return whether it came. What is in memory alone then is lost, and counted."""
         thread = self._thread
         if thread is None:
             return True
         thread.join(timeout)
         ended = not thread.is_alive()
         self._thread = None
-        self._give_up("shutdown")
+        self._give_up()
         return ended
+
+    async def forget(self, id_tag: str, timeout: float) -> dict[str, int] | None:
+        """Take an id tag out of what is stored, and of what is in memory; None when that was not done in time."""
+        done, from_thread = awaited_signal()
+        with self._lock:
+            if self._thread is None:
+                return None
+            self._steps.append(_Step(partial(self._forget, id_tag), from_thread))
+            self._hurry = True
+        self._wake.set()
+        try:
+            return await asyncio.wait_for(asyncio.shield(done), timeout)
+        except asyncio.TimeoutError:
+            return None
+
+    def _forget(self, id_tag: str, store: Store) -> dict[str, int]:
+        self._take_key_of_marks(store)
+        changed = store.forget(id_tag, self._redactor, _now())
+        self._recording.forget(self._redactor)
+        return changed
+
+    def _learn_forgotten(self, store: Store) -> None:
+        marks = store.forgotten()
+        if marks:
+            self._take_key_of_marks(store)
+        self._redactor.forgotten = marks
+
+    def _take_key_of_marks(self, store: Store) -> None:
+        # Without a key of the user's, marks are made with one of the database's own.
+        if not self._redactor.policy.key:
+            self._redactor.policy = replace(self._redactor.policy, key=store.key_of_marks())
 
     @property
     def is_alive(self) -> bool:
@@ -257,8 +279,9 @@ class Sink:
     def statistics(self) -> Statistics:
         """Return the figures as they are now, all of one moment."""
         with self._lock:
-            counts, lost = Counter(self._counts), dict(self._lost)
+            counts, lost = Counter(self._counts), dict(self.buffer.lost)
             last_flush, last_error = self._last_flush, self._last_error
+            on_disk = self.buffer.on_disk_alone
         return Statistics(
             total_messages=counts["decoded"],
             sent_messages=counts["sent"],
@@ -273,22 +296,54 @@ class Sink:
             captured=counts["captured"],
             stored=counts["stored"],
             waiting=counts["waiting"],
+            waiting_on_disk=on_disk,
             left_out=counts["left_out"],
             dead_lettered=counts["dead"],
             lost=MappingProxyType(lost),
+            lost_changes=counts["lost_changes"],
+            recovered=counts["recovered"],
+            damaged=counts["damaged"],
+            held_up=counts["held_up"],
+            redacted=counts["redacted"],
             retries=counts["retries"],
             last_error=last_error,
         )
+
+    def health(self) -> Health:
+        """Return whether recording works now."""
+        with self._lock:
+            waiting, trouble, error = self._counts["waiting"], self._trouble, self._last_error
+            congested = self.buffer.is_congested
+        journal = self.buffer.journal
+        where = "in the journal" if journal is not None and journal.trouble is None else "in memory"
+        server = self._settings.shown_uri
+        if not self.is_alive:
+            return Health("down", "the thread that stores has ended")
+        if congested:
+            return Health("down", f"the buffer is full, and frames are lost ({error or 'MongoDB is too slow'})")
+        if trouble in (ErrorClass.CONFIGURATION, ErrorClass.SICK):
+            told = f"MongoDB at {server} refuses to store ({error}); {waiting} frame(s) wait {where}"
+            return Health("down", told)
+        if trouble is not None:
+            return Health("degraded", f"MongoDB at {server} does not answer ({error}); {waiting} frame(s) wait {where}")
+        if journal is not None and journal.trouble is not None:
+            return Health("degraded", f"the journal cannot be written ({journal.trouble}); frames wait in memory alone")
+        if self._missing_indexes:
+            return Health("degraded", f"{self._missing_indexes} index(es) are missing; 'ocpp-mongo init' makes them")
+        return Health("ok", "frames are stored")
 
     # -- the thread --------------------------------------------------------------------------------------------
 
     def _run(self) -> None:
         self._next_sync = time.monotonic() + self._settings.sync_interval
         self._guarded(self._open)
+        self._guarded(self._look_for_journals)
         while not self._is_over():
             self._await_work()
             self._guarded(self._turn)
         self._guarded(self._last_turn)
+        if self._abandoned is not None:
+            self._guarded(self._abandoned.close)
         if self._store is not None:
             self._guarded(self._store.close)
         if self._at_end_step is not None:
@@ -307,19 +362,21 @@ class Sink:
         with self._lock:
             if self._closing_at is None:
                 return False
-            return not self._buffer or time.monotonic() >= self._closing_at
+            return not len(self.buffer) or time.monotonic() >= self._closing_at
 
     def _await_work(self) -> None:
         """Wait until a batch is full, its time is up, somebody waits for a flush, or the sync is due."""
+        if self._abandoned is not None:
+            return  # there is work on disk
         with self._lock:
-            idle = not self._buffer and not self._hurry and self._closing_at is None
+            idle = not len(self.buffer) and not self._hurry and self._closing_at is None
         if idle:
             self._wake.wait(max(0.0, self._next_sync - time.monotonic()))
         self._wake.clear()
         with self._lock:
-            soon = len(self._buffer) >= self._settings.batch_size or self._hurry or self._closing_at is not None
-            empty = not self._buffer
-        if not soon and not empty:
+            waiting = len(self.buffer)
+            soon = waiting >= self._settings.batch_size or self._hurry or self._closing_at is not None
+        if not soon and waiting:
             self._wake.wait(self._settings.flush_interval)
             self._wake.clear()
 
@@ -328,61 +385,65 @@ class Sink:
             self._hurry = False
             closing = self._closing_at is not None
         while True:
-            items = self._take()
+            items = [entry.item for entry in self.buffer.take(self._settings.batch_limit)]
             sync_due = time.monotonic() >= self._next_sync
             with self._lock:
-                more = bool(self._buffer)
-                awaited = any(w.target <= self._taken + len(items) for w in self._waiters)
-            everything = awaited or sync_due or (closing and not more)
+                more = bool(len(self.buffer))
+                awaited = any(w.target <= self.buffer.taken + len(items) for w in self._waiters)
+                steps = not more and bool(self._steps)
+            everything = awaited or sync_due or steps or (closing and not more) or self._journal_is_crowded()
             try:
                 if items or everything:
-                    self._carry_safely(items, everything=everything)
+                    self._carry_live(items, everything=everything)
             finally:
                 if awaited:
                     self._release_waiters()
+            if steps:
+                self._take_steps()
             if sync_due:
                 self._sync()
+            # Between two live batches one of what a dead process left: neither waits for the end of the other.
+            self._recover()
             if not more or self._is_over():
                 break
 
-    def _carry_safely(self, items: list[Item], *, everything: bool) -> None:
+    def _journal_is_crowded(self) -> bool:
+        return self.buffer.journal is not None and self.buffer.journal.is_crowded
+
+    def _carry_live(self, items: list[Item], *, everything: bool) -> None:
         try:
-            self._carry(items, everything=everything)
+            outcome = self._carry(items, everything=everything)
         except Exception:
             # An error of ours: these frames are counted, the next batch goes on.
-            self._lose_in_flight("internal error", len(items))
+            self.buffer.lose(INTERNAL)
             raise
-
-    def _lose_in_flight(self, reason: str, items: int) -> None:
+        if outcome is None:
+            return
+        batch, dead = outcome
+        self.buffer.settle(stored=batch.frames - dead, dead=dead, left_out=batch.left_out)
+        if everything:
+            self.buffer.release()
         with self._lock:
-            frames, self._in_flight = self._in_flight, []
-            self._counts["waiting"] -= len(frames)
-            self._taken += items
-            if frames:
-                self._lost[reason] += len(frames)
-        if frames:
-            self._listener.lost(frames, reason)
+            self._counts["flushes"] += bool(items)
+        self._tell(batch)
+        gaps = self.buffer.gaps()
+        if gaps:
+            documents = [gap.document(self._recorder, _now()) for gap in gaps]
+            self._persist(lambda store: store.insert_gaps(documents))
 
-    def _take(self) -> list[Item]:
-        items: list[Item] = []
-        with self._lock:
-            while self._buffer and len(items) < self._settings.batch_limit:
-                item = self._buffer.popleft()
-                items.append(item)
-                self._bytes -= (len(item.text) if isinstance(item, Frame) else 0) + _FRAME_OVERHEAD
-            self._in_flight = [item for item in items if isinstance(item, Frame)]
-        return items
+    def _carry(self, items: Sequence[Item], *, everything: bool, fresh: bool = True) -> tuple[Batch, int] | None:
+        """Bring one batch to the store, however long that takes; only closing ends the trying.
 
-    def _carry(self, items: list[Item], *, everything: bool) -> None:
-        """Bring one batch to the store, however long that takes; only closing ends the trying."""
-        decoded = self._decode(items)
+        Return the batch and how many of its frames became dead letters. What is ``fresh`` was captured here.
+        """
+        decoded = self._decode(items, fresh=fresh)
         # A call that had to be looked up may speak of a transaction that has to be looked up, too.
         for _ in range(2):
             wanted = self._recording.wanted(decoded)
             if wanted:
                 loaded = self._persist(partial(_load, wanted))
                 if loaded is None:
-                    return
+                    return None
                 self._recording.learn(wanted, loaded)
             if not wanted.calls:
                 break
@@ -395,92 +456,138 @@ class Sink:
                 _pause()
         batch.amends += self._recording.expire(now, timedelta(seconds=self._settings.call_timeout))
         ledger = self._recording.ledger
-        written = self._persist(
+        written: Written | None = self._persist(
             lambda store: store.write(batch, ledger, everything=everything, now=_now(), pause=_pause)
         )
-        if written is not None:
-            self._acknowledge(items, batch, written)
+        if written is None:
+            return None
+        with self._lock:
+            self._last_flush = _now()
+        return batch, len([letter for letter in written.dead if letter["kind"] == "message"])
 
-    def _decode(self, items: list[Item]) -> list[Decoded]:
+    def _tell(self, batch: Batch) -> None:
+        self._guarded(partial(self._listener.stored, batch, self._recording.ledger))
+        self._guarded(self._recording.trim)
+
+    # -- what dead processes left ------------------------------------------------------------------------------
+
+    def _look_for_journals(self) -> None:
+        if self._adopt is not None and self._abandoned is None:
+            self._journals = self._adopt()
+            self._next_journal()
+
+    def _next_journal(self) -> None:
+        self._abandoned = next(self._journals, None)
+        if self._abandoned is not None:
+            self._chunks = self._abandoned.chunks(self._settings.batch_limit)
+
+    def _recover(self) -> None:
+        """Store a batch of what a dead process left."""
+        if self._abandoned is None or self._closing_at is not None:
+            return
+        abandoned, damaged = self._abandoned, self._abandoned.damaged
+        chunk = next(self._chunks, None)
+        with self._lock:
+            self._counts["damaged"] += abandoned.damaged - damaged
+        if chunk is None:
+            abandoned.close()
+            self._next_journal()
+            return
+        try:
+            outcome = self._carry(chunk.items, everything=bool(chunk.whole), fresh=False)
+        except Exception:
+            abandoned.spoil(chunk)
+            raise
+        if outcome is None:
+            return  # closing: it stays where it is
+        batch, dead = outcome
+        with self._lock:
+            self._counts["recovered"] += batch.frames - dead
+        abandoned.settle(chunk)
+        self._tell(batch)
+
+    @property
+    def is_recovering(self) -> bool:
+        """Whether there is something of a dead process that is not stored yet."""
+        return self._abandoned is not None
+
+    def _decode(self, items: Sequence[Item], *, fresh: bool) -> list[Decoded]:
         decoded = []
+        figures: Counter[str] = Counter()
+        # With a journal that was done before the frame reached the disk.
+        clean = self.buffer.journal is None or not fresh
         for index, item in enumerate(items):
-            decoded.append(self._recording.decode(item))
+            without = without_credentials(self._redactor, item) if clean else item
+            one = self._recording.decode(without, self._redactor)
+            decoded.append(one)
+            if fresh and isinstance(one.item, Frame) and one.message is not None:
+                figures.update(("decoded", one.item.direction, one.message.message_type))
+                figures["redacted"] += bool(one.item.redacted)
             if index % _SLICE == _SLICE - 1:
                 _pause()
-        figures: Counter[str] = Counter()
-        for item, message in decoded:
-            if isinstance(item, Frame) and message is not None:
-                figures.update(("decoded", item.direction, message.message_type))
         with self._lock:
             self._counts.update(figures)
         return decoded
 
-    def _acknowledge(self, items: list[Item], batch: Batch, written: Written) -> None:
-        dead = len([letter for letter in written.dead if letter["kind"] == "message"])
-        with self._lock:
-            if self._thread is None:
-                return  # closing gave up on these: they are counted as lost
-            self._taken += len(items)
-            # Frames of which an error of ours made no message are lost, and counted so.
-            missing = len(self._in_flight) - batch.frames - batch.left_out
-            self._counts["waiting"] -= len(self._in_flight)
-            self._in_flight = []
-            if missing:
-                self._lost["internal error"] += missing
-            self._counts["captured"] -= batch.left_out
-            self._counts["stored"] += batch.frames - dead
-            self._counts["left_out"] += batch.left_out
-            self._counts["dead"] += dead
-            if items:
-                self._counts["flushes"] += 1
-            self._last_flush = _now()
-        if dead:
-            logger.warning("MongoDB refused %d frame(s); they are kept as dead letters", dead)
-        self._guarded(partial(self._listener.stored, batch, self._recording.ledger))
-        self._guarded(self._recording.trim)
-
     def _release_waiters(self) -> None:
         with self._lock:
-            ready = [w for w in self._waiters if w.target <= self._taken]
-            self._waiters = [w for w in self._waiters if w.target > self._taken]
+            ready = [w for w in self._waiters if w.target <= self.buffer.taken]
+            self._waiters = [w for w in self._waiters if w.target > self.buffer.taken]
         for waiter in ready:
             waiter.done(True)
+
+    def _take_steps(self) -> None:
+        while self._steps:
+            step = self._steps.popleft()
+            result = None
+            try:
+                result = self._persist(step.work)
+            finally:
+                step.done(result)
 
     def _sync(self) -> None:
         """Do what is periodic: look for closed connections, renew what is open, close what others left open."""
         self._next_sync = time.monotonic() + self._settings.sync_interval
         if self._poll is not None:
             self._poll()
-        self._persist(self._keep_leases)
+        self._persist(self._keep_up)
+        self._look_for_journals()
 
-    def _keep_leases(self, store: Store) -> bool:
+    def _keep_up(self, store: Store) -> bool:
         store.renew_leases(_now(), self._lease, self._recording.living())
         store.close_orphans(_now())
+        self._learn_forgotten(store)
         return True
 
     def _last_turn(self) -> None:
         """At the end, write also what waits for the sync, if the store can still be had."""
-        if self._closing_at is not None and time.monotonic() < self._closing_at:
-            self._carry([], everything=True)
-        self._give_up("shutdown")
+        if self._closing_at is not None and time.monotonic() < self._closing_at and not len(self.buffer):
+            self._carry_live([], everything=True)
+        self._give_up()
 
-    def _give_up(self, reason: str) -> None:
+    def _give_up(self) -> None:
         with self._lock:
-            frames = [*self._in_flight, *(item for item in self._buffer if isinstance(item, Frame))]
-            self._buffer.clear()
-            self._bytes = 0
-            self._in_flight = []
-            self._counts["waiting"] -= len(frames)
-            if frames:
-                self._lost[reason] += len(frames)
+            if self.buffer.closed:
+                return
             waiters, self._waiters = self._waiters, []
-        if frames:
-            self._listener.lost(frames, reason)
+        lost = sum(self.buffer.lost.values())
+        kept = self.buffer.close(SHUTDOWN)
+        lost = sum(self.buffer.lost.values()) - lost
+        why = self._last_error or "no error"
+        if lost:
             logger.warning(
-                "ocpp-mongo-plugin ended with %d frame(s) not stored: MongoDB did not take them in time (%s)",
-                len(frames),
-                self._last_error or "no error",
+                "ocpp-mongo-plugin ended with %d frame(s) not stored: MongoDB did not take them in time (%s)", lost, why
             )
+        if self.buffer.journal is not None:
+            self.buffer.journal.close()
+            if kept:
+                logger.warning(
+                    "ocpp-mongo-plugin ended while %d frame(s) wait in the journal %s (%s); the next start stores "
+                    "them, or 'ocpp-mongo journal replay'",
+                    kept,
+                    self.buffer.journal.directory,
+                    why,
+                )
         for waiter in waiters:
             waiter.done(False)
 
@@ -496,11 +603,13 @@ class Sink:
             self._store.reach()  # a server that is not there is said soon, not after a whole operation timeout
             if self._settings.create_indexes:
                 self._say_missing(self._store.prepare())
+            self._learn_forgotten(self._store)
             self._store.close_orphans(_now())
             self._prepared = True
         return self._store
 
     def _say_missing(self, problems: list[str]) -> None:
+        self._missing_indexes = len(problems)
         if problems and not self._warned_indexes:
             self._warned_indexes = True
             logger.warning(
@@ -518,12 +627,14 @@ class Sink:
             except Exception as error:
                 self._note_error(error)
                 kind = classify(error)
+                self._trouble = kind
                 attempt += 1
                 if kind is ErrorClass.POISON and attempt >= _POISON_ATTEMPTS:
                     raise  # no waiting helps: what it concerns is counted as lost, the rest goes on
                 if not self._may_retry(kind, attempt):
                     return None
             else:
+                self._trouble = None
                 if self._warned_down:
                     self._warned_down = False
                     logger.warning("MongoDB is back: ocpp-mongo-plugin stores what waited")
@@ -534,9 +645,10 @@ class Sink:
         if not self._warned_down:
             self._warned_down = True
             logger.warning(
-                "MongoDB at %s does not take frames (%s); they wait in memory and are stored when it does",
+                "MongoDB at %s does not take frames (%s); they wait in %s and are stored when it does",
                 self._settings.shown_uri,
                 self._last_error,
+                "memory" if self.buffer.journal is None else "the journal",
             )
         longest = min(_LONGEST_RETRY, _FIRST_RETRY * 2 ** min(attempt, 10))
         floor = _SICK_RETRY if kind in (ErrorClass.SICK, ErrorClass.CONFIGURATION) else 0.0
@@ -544,7 +656,6 @@ class Sink:
         while True:
             with self._lock:
                 closing = self._closing_at
-                self._counts["retries"] += 0
             now = time.monotonic()
             if closing is not None and now >= closing:
                 return False
@@ -566,16 +677,16 @@ def _load(wanted: Wanted, store: Store) -> Loaded:
     return store.load(wanted)
 
 
-def _signal() -> tuple[asyncio.Future[bool], Callable[[bool], None]]:
+def awaited_signal() -> tuple[asyncio.Future[Any], Callable[[Any], None]]:
     """Return a future of the running loop, and what another thread calls to resolve it."""
     loop = asyncio.get_running_loop()
-    future: asyncio.Future[bool] = loop.create_future()
+    future: asyncio.Future[Any] = loop.create_future()
 
-    def resolve(value: bool) -> None:
+    def resolve(value: Any) -> None:
         if not future.done():
             future.set_result(value)
 
-    def from_thread(value: bool) -> None:
+    def from_thread(value: Any) -> None:
         with contextlib.suppress(RuntimeError):  # the loop was closed while it waited
             loop.call_soon_threadsafe(resolve, value)
 

@@ -8,8 +8,11 @@ Whatever else goes wrong is raised as the driver raises it; the sink decides whe
 
 from __future__ import annotations
 
+import contextlib
+import json
 import logging
 import os
+import re
 import socket
 import zlib
 from collections.abc import Callable, Iterable, Sequence
@@ -29,11 +32,15 @@ from pymongo.errors import BulkWriteError, DuplicateKeyError, OperationFailure, 
 
 from ocpp_mongo_plugin import transcription
 from ocpp_mongo_plugin.changes import Amend, Document, Remove, Revision
+from ocpp_mongo_plugin.dead_letters import DeadLetterFiles, frame_of, kept, letter_of_message, letter_of_value
 from ocpp_mongo_plugin.documents import INDEXES
 from ocpp_mongo_plugin.driver_errors import ErrorClass, classify, classify_write, describe
+from ocpp_mongo_plugin.frames import decode
 from ocpp_mongo_plugin.ledger import Ledger
-from ocpp_mongo_plugin.recording import Batch, Loaded, Wanted
+from ocpp_mongo_plugin.recording import ABANDONED, Batch, Loaded, Wanted
+from ocpp_mongo_plugin.redaction import MASK, Redactor
 from ocpp_mongo_plugin.settings import Settings
+from ocpp_mongo_plugin.transactions import ID_TAG_FIELDS
 
 if TYPE_CHECKING:
     from pymongo.collection import Collection
@@ -49,7 +56,8 @@ _SLICE = 32
 _PATIENCE = 3.0
 _CONFLICTS = 20
 _MENTIONED = 4
-_DUPLICATE_KEY = 11000
+_DUPLICATE_KEY, _UNAUTHORIZED = 11000, 13
+PART_OF_ANOTHER = "part of another transaction"
 _OBJECT_ID_KEYS = frozenset({"transactions", "sessions"})
 
 
@@ -78,11 +86,13 @@ class Store:
         recorder: str,
         *,
         close: Callable[[], None] | None = None,
+        files: DeadLetterFiles | None = None,
     ) -> None:
         """Write to ``database`` (a synchronous PyMongo or mongomock database) with majority, journalled.
 
-        ``close`` closes its client, where that is ours.
+        ``close`` closes its client, where that is ours; ``files`` takes the dead letters that MongoDB refuses, too.
         """
+        self._files = files
         self._close = close
         self._database = database
         self._settings = settings
@@ -92,6 +102,8 @@ class Store:
         self._is_mock = type(database).__module__.startswith("mongomock")
         self._collections = {str(key): self._collection(name) for key, name in settings.collections().items()}
         self._dead_letters = self._collection(settings.dead_letters_collection)
+        self._gaps = self._collection(settings.gaps_collection)
+        self._forgotten = self._collection(settings.forgotten_collection)
 
     def _collection(self, name: str) -> Collection[Any]:
         concern = WriteConcern("majority", j=True)
@@ -127,7 +139,10 @@ class Store:
         """
         problems = []
         for key, models in INDEXES.items():
+            there = self._index_keys(key)
             for model in models:
+                if list(model.document["key"].items()) in there:
+                    continue
                 try:
                     with pymongo.timeout(self._settings.operation_timeout):
                         self._collections[key].create_indexes([model])
@@ -137,6 +152,16 @@ class Store:
                     name = model.document["name"]
                     problems.append(f"index {name} of {self._collections[key].name}: {describe(error)}")
         return problems
+
+    def _index_keys(self, key: str) -> list[list[tuple[str, Any]]]:
+        """Return the keys of the indexes that are there: who may not create any need not be told of those."""
+        try:
+            with pymongo.timeout(self._settings.operation_timeout):
+                return [list(index["key"].items()) for index in self._collections[key].list_indexes()]
+        except OperationFailure as error:
+            if classify(error) in (ErrorClass.RETRY, ErrorClass.SICK):
+                raise
+            return []
 
     # -- reading what a batch needs ----------------------------------------------------------------------------
 
@@ -200,11 +225,10 @@ class Store:
         later = _amend_here(batch.amends, messages)
         dead = self._insert("messages", list(messages.values()), now, pause)
         written.stored = batch.frames - len(dead)
-        written.dead = [_dead_letter(messages[key], reason, now) for key, reason in dead.items()]
+        letters = [letter_of_message(messages[key], reason, now) for key, reason in dead.items()]
         refused = self._insert("meter_values", list(values.values()), now, pause)
-        for key, reason in refused.items():
-            written.dead.append(_dead_value(values[key], reason, now))
-        self._bury(written.dead)
+        letters += [letter_of_value(values[key], reason, now) for key, reason in refused.items()]
+        written.dead = [letter for letter in letters if self._bury(letter)]
         self._amend(later)
         self._revise(ledger, everything=everything, now=now, pause=pause)
         for removal in ledger.removals():
@@ -278,13 +302,21 @@ class Store:
             data = bson.encode(document)
         return document if self._is_mock else RawBSONDocument(data)
 
-    def _bury(self, letters: Iterable[Document]) -> None:
-        for letter in letters:
-            try:
-                with pymongo.timeout(self._settings.operation_timeout):
-                    self._dead_letters.insert_one(self._encoded(dict(letter)))
-            except DuplicateKeyError:
-                continue
+    def _bury(self, letter: Document) -> bool:
+        """Keep a dead letter; return whether MongoDB, or else the disk, took it."""
+        try:
+            with pymongo.timeout(self._settings.operation_timeout):
+                self._dead_letters.insert_one(letter)
+        except DuplicateKeyError:
+            return True
+        except (PyMongoError, BSONError) as error:
+            if classify(error) is ErrorClass.RETRY:
+                raise
+            on_disk = self._files is not None and self._files.write(letter)
+            if not on_disk:
+                logger.warning("a frame that MongoDB refused could be kept nowhere: %s", describe(error))
+            return on_disk
+        return True
 
     def _amend(self, amends: Sequence[Amend]) -> None:
         if not amends:
@@ -313,7 +345,15 @@ class Store:
                     {"$set": {"transaction_ref": removal.successor}},
                 )
                 self._collections["meter_values"].update_many(query, update)
-            self._collections["transactions"].delete_one({"_id": ObjectId(removal.key)})
+            transactions, identity = self._collections["transactions"], {"_id": ObjectId(removal.key)}
+            try:
+                transactions.delete_one(identity)
+            except OperationFailure as error:
+                if error.code != _UNAUTHORIZED:
+                    raise
+                # A role that may only insert and update: it stays, as nobody's.
+                nobody = {"transaction_id": None, "status": "failed", "anomalies": [PART_OF_ANOTHER]}
+                transactions.update_one(identity, {"$set": {**nobody, "revision": self._token()}})
 
     # -- documents that change ---------------------------------------------------------------------------------
 
@@ -408,6 +448,101 @@ class Store:
         self._writes += 1
         return f"{self._nonce}-{self._writes:x}"
 
+    # -- what is missing, and what was forgotten ---------------------------------------------------------------
+
+    def insert_gaps(self, gaps: Sequence[Document]) -> bool:
+        """Write down which frames are missing; a gap that is there already counts as written."""
+        for gap in gaps:
+            try:
+                with pymongo.timeout(self._settings.operation_timeout):
+                    self._gaps.insert_one({**gap, "_id": ObjectId(gap["_id"])})
+            except DuplicateKeyError:
+                continue
+        return True
+
+    def forgotten(self) -> frozenset[str]:
+        """Return the marks of the id tags that were forgotten."""
+        try:
+            with pymongo.timeout(self._settings.operation_timeout):
+                return frozenset(document["_id"] for document in self._forgotten.find({"kind": "mark"}))
+        except OperationFailure as error:
+            if error.code != _UNAUTHORIZED:
+                raise
+            return frozenset()
+
+    def key_of_marks(self) -> bytes:
+        """Return the key of the marks of this database, for those who have set none; made when it is first needed."""
+        with pymongo.timeout(self._settings.operation_timeout):
+            found = self._forgotten.find_one({"_id": "key"})
+            if found is None:
+                with contextlib.suppress(DuplicateKeyError):
+                    self._forgotten.insert_one({"_id": "key", "kind": "key", "key": os.urandom(32)})
+                found = self._forgotten.find_one({"_id": "key"})
+        return bytes(found["key"]) if found is not None else b""
+
+    def forget(self, id_tag: str, redactor: Redactor, now: datetime) -> dict[str, int]:
+        """Leave a mark of an id tag, and take it out of everything that is stored; return how many documents changed.
+
+        Raises:
+            PyMongoError: do it again; what is done already stays done.
+        """
+        names = {id_tag, redactor.pseudonym(id_tag)}
+        for name in names:
+            mark = {"_id": redactor.digest(name), "kind": "mark", "at": now}
+            with pymongo.timeout(self._settings.operation_timeout), contextlib.suppress(DuplicateKeyError):
+                self._forgotten.insert_one(mark)
+        redactor.forgotten |= {redactor.digest(name) for name in names}
+        spellings = {spelling for name in names for spelling in (name, *_escaped(name))}
+        mention = re.compile("|".join(re.escape(spelling) for spelling in sorted(spellings)), re.IGNORECASE)
+        exactly = re.compile(f"^(?:{'|'.join(re.escape(name) for name in sorted(names))})$", re.IGNORECASE)
+        changed = {
+            "messages": self._forget_in_messages(mention, redactor),
+            "transactions": self._forget_in_transactions(exactly, now),
+            "dead_letters": self._forget_in_letters(redactor),
+        }
+        return {self._collections[key].name if key in self._collections else key: n for key, n in changed.items()}
+
+    def _forget_in_messages(self, mention: re.Pattern[str], redactor: Redactor) -> int:
+        changed = 0
+        collection = self._collections["messages"]
+        for document in collection.find({"raw": mention}):
+            raw, paths = redactor.personal(document["station_id"], document["session_id"], document["raw"])
+            if raw == document["raw"]:
+                continue
+            message = decode(raw)
+            values = {
+                "raw": raw,
+                "payload": message.payload if document.get("payload") is not None else None,
+                "error_details": message.error_details,
+                "error_description": message.error_description,
+                "redacted": sorted({*(document.get("redacted") or ()), *paths}),
+            }
+            with pymongo.timeout(self._settings.operation_timeout):
+                collection.update_one({"_id": document["_id"]}, {"$set": transcription.storable(values)})
+            changed += 1
+        return changed
+
+    def _forget_in_transactions(self, exactly: re.Pattern[str], now: datetime) -> int:
+        changed = 0
+        for name in ID_TAG_FIELDS:
+            values = {name: MASK, "updated_at": now, "revision": self._token()}
+            with pymongo.timeout(self._settings.operation_timeout):
+                found = self._collections["transactions"].update_many({name: exactly}, {"$set": values})
+            changed += found.modified_count
+        return changed
+
+    def _forget_in_letters(self, redactor: Redactor) -> int:
+        changed = 0
+        for letter in list(self._dead_letters.find({"kind": "message"})):
+            if (fresh := _forgetting(letter, redactor)) is not None:
+                with pymongo.timeout(self._settings.operation_timeout):
+                    self._dead_letters.update_one({"_id": letter["_id"]}, {"$set": {"raw": fresh["raw"]}})
+                changed += 1
+        for letter in list(self._files.read()) if self._files is not None else []:
+            if self._files is not None and (fresh := _forgetting(letter, redactor)) is not None:
+                changed += self._files.write(fresh)
+        return changed
+
     # -- processes that died -----------------------------------------------------------------------------------
 
     def renew_leases(self, now: datetime, lease: timedelta, living: Sequence[tuple[str, str]] = ()) -> None:
@@ -423,8 +558,8 @@ class Store:
         if not living:
             return
         again = {"lease_expires_at": now + lease, "updated_at": now, "revision": self._token()}
-        sessions = {"_id": {"$in": [ObjectId(session_id) for session_id, _ in living]}, "error": _DIED}
-        stations = {"_id": {"$in": [s for _, s in living]}, "recorder": self._recorder, "last_error": _DIED}
+        sessions = {"_id": {"$in": [ObjectId(session_id) for session_id, _ in living]}, "error": ABANDONED}
+        stations = {"_id": {"$in": [s for _, s in living]}, "recorder": self._recorder, "last_error": ABANDONED}
         with pymongo.timeout(self._settings.operation_timeout):
             is_open = {"status": "open", "closed_at": None, "error": None}
             self._collections["sessions"].update_many(sessions, {"$set": {**is_open, **again}})
@@ -437,10 +572,10 @@ class Store:
         stations = self._orphans("stations", {"connection_status": {"$in": ["connecting", "connected"]}}, now)
         for document in sessions:
             end = document.get("last_message_at") or document.get("lease_expires_at") or now
-            values = {"status": "closed", "closed_at": end, "error": _DIED}
+            values = {"status": "closed", "closed_at": end, "error": ABANDONED}
             self._overrule("sessions", document, values, now)
         for document in stations:
-            values = {"connection_status": "disconnected", "disconnected_at": now, "last_error": _DIED}
+            values = {"connection_status": "disconnected", "disconnected_at": now, "last_error": ABANDONED}
             self._overrule("stations", document, values, now)
         return len(sessions)
 
@@ -455,7 +590,19 @@ class Store:
             self._collections[key].update_one(query, {"$set": {**values, **fresh}})
 
 
-_DIED = "the recording process ended without closing"
+def _forgetting(letter: Document, redactor: Redactor) -> Document | None:
+    """Return a dead letter without the id tags that were forgotten; None when it has none."""
+    frame = frame_of(letter)
+    if frame is None:
+        return None
+    text, _ = redactor.personal(frame.station_id, frame.session_id, frame.text)
+    return None if text == frame.text else {**letter, "raw": kept(text)}
+
+
+def _escaped(text: str) -> tuple[str, ...]:
+    """Return how JSON may spell a text, besides as it is."""
+    plain = json.dumps(text)[1:-1]
+    return (plain, plain.replace("/", "\\/"), text.replace("/", "\\/"))
 
 
 def _host() -> str:
@@ -547,20 +694,3 @@ def _shrunk(document: Document) -> Document:
             shrunk |= {"raw": "", "raw_zlib": compressed}
             reasons.append(transcription.RAW_COMPRESSED)
     return {**shrunk, "lossy": sorted(reasons)}
-
-
-def _dead_letter(document: Document, reason: str, now: datetime) -> Document:
-    names = ("station_id", "session_id", "sequence", "direction", "protocol_version", "timestamp", "raw")
-    letter = {name: document.get(name) for name in names}
-    return {"_id": ObjectId(document["_id"]), "kind": "message", **letter, "reason": reason, "at": now}
-
-
-def _dead_value(document: Document, reason: str, now: datetime) -> Document:
-    kept = {
-        "kind": "meter_value",
-        "message_ref": document.get("message_ref"),
-        "raw": repr(document)[:100_000],
-    }
-    metadata = document.get("metadata") or {}
-    station = {"station_id": metadata.get("station_id"), "session_id": document.get("session_id")}
-    return {"_id": ObjectId(document["_id"]), **kept, **station, "reason": reason, "at": now}

@@ -41,6 +41,9 @@ _LAST_WINS = {
     "meter": ("meter_latest", "meter_latest_at"),
     "status": ("status", "failure"),
 }
+ID_TAG_FIELDS = ("id_tag", "stop_id_tag", "parent_id_tag")
+"""The fields that name a person."""
+_PERSONAL = frozenset({"idTag", "idToken"})
 _SETS = ("session_ids", "evidence", "seq_nos", "stop_refs", "noted")
 
 EMPTY: Document = {
@@ -67,13 +70,19 @@ _NOT_SEEN = "start not seen"
 def derived_key(at: datetime | None, *identity: Any) -> str:
     """Return a key of 24 hexadecimal digits: the second of ``at``, then a hash of what identifies the document.
 
-    The leading second keeps the index of ``_id`` local in time. Without a time all digits are the hash.
+    The leading second keeps the index of ``_id`` local in time. Without a time all digits are the hash. Id tags in a
+    payload are left out of it: it is the same transaction after its person was forgotten.
     """
+    identity = tuple(_impersonal(part) if isinstance(part, dict) else part for part in identity)
     text = json.dumps(identity, sort_keys=True, separators=(",", ":"), default=str)
     digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
     if at is None:
         return digest[:24]
     return f"{int(at.timestamp()) & 0xFFFFFFFF:08x}{digest[:16]}"
+
+
+def _impersonal(payload: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in payload.items() if name not in _PERSONAL}
 
 
 def with_status(status: str, clock: str, failure: str | None = None) -> Latest:

@@ -55,6 +55,7 @@ def transcribe(
         "outcome": None,
         "delivered": True,
         "error_details": message.error_details,
+        "redacted": list(frame.redacted) or None,
         "lossy": None,
         "schema_version": SCHEMA_VERSION,
     }

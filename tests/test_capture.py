@@ -56,6 +56,12 @@ class Notes:
     def undelivered(self, frame: Frame) -> None:
         self.lost.append(frame)
 
+    def pace(self) -> None:
+        return None
+
+    def durable(self) -> None:
+        return None
+
     def of(self, station_id: str) -> list[Frame]:
         return [frame for frame in self.frames if frame.station_id == station_id]
 
@@ -79,6 +85,12 @@ class Raising:
         raise RuntimeError
 
     def undelivered(self, frame: Frame) -> None:
+        raise RuntimeError
+
+    def pace(self) -> None:
+        raise RuntimeError
+
+    def durable(self) -> None:
         raise RuntimeError
 
 

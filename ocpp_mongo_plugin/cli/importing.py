@@ -84,7 +84,7 @@ def import_files(files: Sequence[Path], *, uri: str | None, database: str | None
 async def _import_all(files: Sequence[Path], settings: Settings, plain: Plain, progress: Moving) -> Result:
     total = Result()
     uri = settings.uri.get_secret_value()
-    async with MongoPlugin(uri, settings.database, record_all=False) as plugin:
+    async with MongoPlugin(uri, settings.database, record_all=False, durability="memory") as plugin:
         for path in files:
             try:
                 with open_interchange(path) as file:
@@ -159,11 +159,12 @@ def _stored_in(plain: Plain, settings: Settings) -> StoredTexts:
     collection = plain[settings.messages_collection]
 
     async def texts(session_id: str) -> AsyncIterator[tuple[int, str | None]]:
-        fields = {"sequence": 1, "raw": 1, "lossy": 1, "_id": 0}
+        fields = {"sequence": 1, "raw": 1, "lossy": 1, "redacted": 1, "_id": 0}
         with collection.find({"session_id": {"$eq": session_id}}, fields) as found:
             for document in found:
-                # A text that MongoDB could not hold as it was proves nothing.
-                yield document["sequence"], None if document.get("lossy") else document["raw"]
+                # A text that MongoDB could not hold as it was, or that was redacted, proves nothing.
+                altered = document.get("lossy") or document.get("redacted")
+                yield document["sequence"], None if altered else document["raw"]
 
     return texts
 

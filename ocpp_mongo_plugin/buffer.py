@@ -1,0 +1,353 @@
+"""What was captured and is not stored yet: in memory, on disk beside it, and on disk alone when memory is full.
+
+Hides where a frame waits. Promises that ``offer`` never waits, never raises and keeps the order of capture; that
+captured = stored + waiting + dead-lettered + lost, at every moment, since every figure changes under one lock; and
+that whatever is lost is counted by reason and leaves a gap that can be written down once the store is back.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections import Counter, deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import NamedTuple
+
+from ocpp_mongo_plugin.changes import Document
+from ocpp_mongo_plugin.frames import Frame
+from ocpp_mongo_plugin.journal import Journal, Place, Segment
+from ocpp_mongo_plugin.recording import Item
+from ocpp_mongo_plugin.segments import encode
+from ocpp_mongo_plugin.settings import Settings
+
+FULL, SHUTDOWN, INTERNAL, UNREADABLE = "buffer full", "shutdown", "internal error", "journal unreadable"
+
+_FRAME_OVERHEAD = 400
+"""What a waiting frame weighs besides its text, in bytes: the tuples, its time, its place."""
+_MOST_GAPS = 10_000
+
+
+class Entry(NamedTuple):
+    """An item, and the segment of the journal that has it; None when memory alone does."""
+
+    item: Item
+    segment: Segment | None
+
+
+@dataclass(slots=True)
+class Gap:
+    """Frames of one session that were lost for one reason, since the last gap of it was written."""
+
+    station_id: str
+    session_id: str
+    reason: str
+    frames: int
+    first_sequence: int
+    last_sequence: int
+    first_at: datetime | None
+    last_at: datetime | None
+
+    def document(self, recorder: str, now: datetime) -> Document:
+        """Return it as a document of the collection ``gaps``; its key is derived, so writing it twice is one gap."""
+        told = f"{self.session_id} {self.first_sequence} {self.reason}"
+        return {
+            "_id": hashlib.blake2b(told.encode(), digest_size=12).hexdigest(),
+            "station_id": self.station_id,
+            "session_id": self.session_id,
+            "reason": self.reason,
+            "frames": self.frames,
+            "first_sequence": self.first_sequence,
+            "last_sequence": self.last_sequence,
+            "first_at": self.first_at,
+            "last_at": self.last_at,
+            "recorder": recorder,
+            "created_at": now,
+        }
+
+
+class Buffer:
+    """The waiting items of one plugin."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        journal: Journal | None,
+        redact: Callable[[Item], Item],
+        lost: Callable[[list[Frame], str], None],
+    ) -> None:
+        """Keep at most ``buffer_size`` frames in memory; ``redact`` takes the credentials out before the disk.
+
+        ``lost`` is told of every loss.
+        """
+        self._settings = settings
+        self.journal = journal
+        self._redact = redact
+        self._say_lost = lost
+        self.lock = threading.Lock()
+        self.counts: Counter[str] = Counter()
+        self.lost: Counter[str] = Counter()
+        self._memory: deque[Entry] = deque()
+        self._late: deque[Entry] = deque()
+        self._bytes = 0
+        self._spilt = 0
+        self._spilt_frames = 0
+        self._place: Place | None = None
+        self._in_flight: list[Entry] = []
+        self._stored: Counter[Segment] = Counter()
+        self._gaps: dict[tuple[str, str], Gap] = {}
+        self.offered = self.taken = 0
+        self.closed = False
+        self.on_arrival: Callable[[int], None] = lambda _waiting: None
+
+    # -- the host's turn ---------------------------------------------------------------------------------------
+
+    def offer(self, item: Item) -> bool:
+        """Take an item; return False when it, or an older one in its place, is lost."""
+        data = None
+        if self.journal is not None:
+            item = self._redact(item)
+            data = encode(item)
+        weight = _weight(item)
+        is_frame = type(item) is Frame
+        dropped: list[Frame] = []
+        reason = FULL
+        with self.lock:
+            if is_frame:
+                self.counts["captured"] += 1
+            if self.closed:
+                reason = SHUTDOWN
+                self._drop(item, reason, dropped)
+            else:
+                segment = self.journal.append(data) if self.journal is not None and data is not None else None
+                self._place_item(item, segment, data, weight, dropped)
+            waiting = len(self._memory) + self._spilt + len(self._late)
+        if dropped:
+            self._say_lost(dropped, reason)
+        self.on_arrival(waiting)
+        return not dropped
+
+    def _place_item(
+        self, item: Item, segment: Segment | None, data: bytes | None, weight: int, dropped: list[Frame]
+    ) -> None:
+        fits = self._fits(item, weight)
+        if segment is not None and (self._spilt or not fits):
+            self._spill(item, segment, len(data or b""))
+            return
+        if not fits and self._settings.overflow == "drop-oldest":
+            fits = self._make_room(item, weight, dropped)
+            if self.journal is not None and data is not None:
+                segment = self.journal.append(data)
+        if not fits:
+            self._drop(item, FULL, dropped)
+            return
+        # While older ones are read back from disk, what only memory has must wait its turn.
+        (self._late if self._spilt else self._memory).append(Entry(item, segment))
+        self._bytes += weight
+        self.offered += 1
+        if type(item) is Frame:
+            self.counts["waiting"] += 1
+
+    def _fits(self, item: Item, weight: int) -> bool:
+        # What is no frame has room of its own, but not without end.
+        most = self._settings.buffer_size * (1 if type(item) is Frame else 2)
+        held = len(self._memory) + len(self._late)
+        return held < most and (self._bytes + weight <= self._settings.buffer_bytes or type(item) is not Frame)
+
+    def _spill(self, item: Item, segment: Segment, length: int) -> None:
+        if not self._spilt:
+            self._place = Place(segment.number, segment.size - length)
+        self._spilt += 1
+        self.offered += 1
+        if type(item) is Frame:
+            self._spilt_frames += 1
+            self.counts["waiting"] += 1
+
+    def _make_room(self, item: Item, weight: int, dropped: list[Frame]) -> bool:
+        while not self._fits(item, weight):
+            source = self._memory or self._late
+            if not source:
+                return False
+            oldest = source.popleft()
+            self._bytes -= _weight(oldest.item)
+            self.taken += 1
+            if oldest.segment is not None and self.journal is not None:
+                self.journal.settle(oldest.segment, 1)
+            if type(oldest.item) is Frame:
+                self.counts["waiting"] -= 1
+            self._drop(oldest.item, FULL, dropped)
+        return True
+
+    def _drop(self, item: Item, reason: str, dropped: list[Frame]) -> None:
+        if isinstance(item, Frame):
+            self.lost[reason] += 1
+            self._note_gap(item, reason)
+            dropped.append(item)
+        else:
+            self.counts["lost_changes"] += 1
+
+    def _note_gap(self, frame: Frame, reason: str) -> None:
+        key = (frame.session_id, reason)
+        gap = self._gaps.get(key)
+        if gap is None:
+            if len(self._gaps) >= _MOST_GAPS:
+                self.counts["untold_gaps"] += 1
+                return
+            number, at = frame.sequence, frame.timestamp
+            self._gaps[key] = Gap(frame.station_id, frame.session_id, reason, 1, number, number, at, at)
+            return
+        gap.frames += 1
+        gap.first_sequence = min(gap.first_sequence, frame.sequence)
+        gap.last_sequence = max(gap.last_sequence, frame.sequence)
+        gap.last_at = frame.timestamp or gap.last_at
+
+    @property
+    def on_disk_alone(self) -> int:
+        """Frames that wait on disk because memory is full."""
+        return self._spilt_frames
+
+    @property
+    def is_congested(self) -> bool:
+        """Whether a frame would be lost now."""
+        full = len(self._memory) + len(self._late) >= self._settings.buffer_size
+        full = full or self._bytes >= self._settings.buffer_bytes
+        return full and (self.journal is None or not self.journal.takes_more)
+
+    def note_wait(self) -> None:
+        """Count that the host was awaited for room."""
+        with self.lock:
+            self.counts["held_up"] += 1
+
+    def has_room(self, frames: int) -> bool:
+        """Whether that many more frames fit; for those who can wait, as an import can."""
+        with self.lock:
+            held = len(self._memory) + len(self._late)
+            fits = held + frames <= self._settings.buffer_size // 2
+            return fits and self._bytes < self._settings.buffer_bytes // 2
+
+    # -- the sink's thread -------------------------------------------------------------------------------------
+
+    def __len__(self) -> int:
+        return len(self._memory) + self._spilt + len(self._late)
+
+    def take(self, most: int) -> list[Entry]:
+        """Take the oldest entries, at most so many; they are in flight until ``settle`` or ``lose``."""
+        with self.lock:
+            entries = self._from_memory(most)
+            self._in_flight = entries
+            on_disk = not entries and self._spilt
+        return self._from_disk(min(most, on_disk)) if on_disk else entries
+
+    def _from_memory(self, most: int) -> list[Entry]:
+        entries: list[Entry] = []
+        while self._memory and len(entries) < most:
+            entry = self._memory.popleft()
+            entries.append(entry)
+            self._bytes -= _weight(entry.item)
+        return entries
+
+    def _from_disk(self, most: int) -> list[Entry]:
+        if self.journal is None or self._place is None:
+            return []
+        found, place = self.journal.read(self._place, most)
+        entries = [Entry(item, segment) for item, segment in found if item is not None]
+        frames = sum(type(entry.item) is Frame for entry in entries)
+        with self.lock:
+            self._place = place
+            damaged = [segment for item, segment in found if item is None]
+            missing = len(damaged)
+            if not found:
+                missing = self._spilt  # it cannot be read any more: a person removed it, or the disk fails
+            for segment in damaged:
+                self.journal.settle(segment, 1)
+            self._spilt -= len(entries) + missing
+            self._spilt_frames -= frames
+            self._in_flight = entries
+            if missing:
+                self.taken += missing
+                self._lose_unseen(min(missing, self._spilt_frames))
+            if self._spilt <= 0:
+                self._lose_unseen(self._spilt_frames)
+                self._spilt = 0
+                self._place = None
+                self._memory, self._late = self._late, deque()
+        return entries
+
+    def _lose_unseen(self, frames: int) -> None:
+        """Count frames of which nothing is known but that they were there."""
+        if frames > 0:
+            self._spilt_frames -= frames
+            self.counts["waiting"] -= frames
+            self.lost[UNREADABLE] += frames
+
+    def settle(self, *, stored: int, dead: int, left_out: int) -> None:
+        """Note what became of the frames in flight; those of which nothing was made are lost."""
+        with self.lock:
+            if self.closed:
+                return  # closing gave up on these, and said so
+            frames = [entry.item for entry in self._in_flight if isinstance(entry.item, Frame)]
+            self._let_go()
+            self.counts["waiting"] -= len(frames)
+            self.counts["captured"] -= left_out
+            self.counts["left_out"] += left_out
+            self.counts["stored"] += stored
+            self.counts["dead"] += dead
+            missing = len(frames) - stored - dead - left_out
+            if missing:
+                self.lost[INTERNAL] += missing
+
+    def lose(self, reason: str) -> None:
+        """Give up the frames in flight."""
+        dropped: list[Frame] = []
+        with self.lock:
+            entries = list(self._in_flight)
+            self._let_go()
+            self.counts["waiting"] -= sum(type(entry.item) is Frame for entry in entries)
+            for entry in entries:
+                self._drop(entry.item, reason, dropped)
+        if dropped:
+            self._say_lost(dropped, reason)
+
+    def _let_go(self) -> None:
+        self.taken += len(self._in_flight)
+        self._stored.update(entry.segment for entry in self._in_flight if entry.segment is not None)
+        self._in_flight = []
+
+    def release(self) -> None:
+        """Let the journal forget what is stored; called when nothing that follows from it is unwritten."""
+        with self.lock:
+            stored, self._stored = self._stored, Counter()
+            if self.journal is not None:
+                for segment, count in stored.items():
+                    self.journal.settle(segment, count)
+
+    def close(self, reason: str) -> int:
+        """Take nothing more, lose what is in memory alone, and return how many frames wait on disk."""
+        dropped: list[Frame] = []
+        with self.lock:
+            self.closed = True
+            entries = [*self._in_flight, *self._memory, *self._late]
+            self._in_flight, self._bytes = [], 0
+            self._memory.clear()
+            self._late.clear()
+            for entry in entries:
+                if entry.segment is None:
+                    self.counts["waiting"] -= type(entry.item) is Frame
+                    self._drop(entry.item, reason, dropped)
+            kept = self.counts["waiting"]
+        if dropped:
+            self._say_lost(dropped, reason)
+        return kept
+
+    # -- gaps --------------------------------------------------------------------------------------------------
+
+    def gaps(self) -> list[Gap]:
+        """Take the gaps that are not written yet."""
+        with self.lock:
+            gaps, self._gaps = list(self._gaps.values()), {}
+        return gaps
+
+
+def _weight(item: Item) -> int:
+    return (len(item.text) if isinstance(item, Frame) else 0) + _FRAME_OVERHEAD
