@@ -111,7 +111,7 @@ class Buffer:
             data = encode(item)
         weight = _weight(item)
         is_frame = type(item) is Frame
-        dropped: list[Frame] = []
+        dropped: list[Item] = []
         reason = FULL
         with self.lock:
             if is_frame:
@@ -124,23 +124,30 @@ class Buffer:
                 self._place_item(item, segment, data, weight, dropped)
             waiting = len(self._memory) + self._spilt + len(self._late)
         if dropped:
-            self._say_lost(dropped, reason)
+            self._tell(dropped, reason)
         self.on_arrival(waiting)
         return not dropped
 
     def _place_item(
-        self, item: Item, segment: Segment | None, data: bytes | None, weight: int, dropped: list[Frame]
+        self, item: Item, segment: Segment | None, data: bytes | None, weight: int, dropped: list[Item]
     ) -> None:
         fits = self._fits(item, weight)
-        if segment is not None and (self._spilt or not fits):
+        # Behind one that only memory has, none may go to disk alone: it would overtake.
+        may_spill = not self._late
+        if segment is not None and may_spill and (self._spilt or not fits):
             self._spill(item, segment, len(data or b""))
             return
         if not fits and self._settings.overflow == "drop-oldest":
             fits = self._make_room(item, weight, dropped)
-            if self.journal is not None and data is not None:
+            if segment is None and self.journal is not None and data is not None:
                 segment = self.journal.append(data)
+            if segment is not None and not self._late and self._spilt:
+                self._spill(item, segment, len(data or b""))
+                return
         if not fits:
             self._drop(item, FULL, dropped)
+            if segment is not None and self.journal is not None:
+                self.journal.settle(segment, 1)
             return
         # While older ones are read back from disk, what only memory has must wait its turn.
         (self._late if self._spilt else self._memory).append(Entry(item, segment))
@@ -164,7 +171,7 @@ class Buffer:
             self._spilt_frames += 1
             self.counts["waiting"] += 1
 
-    def _make_room(self, item: Item, weight: int, dropped: list[Frame]) -> bool:
+    def _make_room(self, item: Item, weight: int, dropped: list[Item]) -> bool:
         while not self._fits(item, weight):
             source = self._memory or self._late
             if not source:
@@ -179,13 +186,18 @@ class Buffer:
             self._drop(oldest.item, FULL, dropped)
         return True
 
-    def _drop(self, item: Item, reason: str, dropped: list[Frame]) -> None:
+    def _drop(self, item: Item, reason: str, dropped: list[Item]) -> None:
         if isinstance(item, Frame):
             self.lost[reason] += 1
             self._note_gap(item, reason)
-            dropped.append(item)
         else:
             self.counts["lost_changes"] += 1
+        dropped.append(item)
+
+    def _tell(self, dropped: list[Item], reason: str) -> None:
+        frames = [item for item in dropped if isinstance(item, Frame)]
+        if frames:
+            self._say_lost(frames, reason)
 
     def _note_gap(self, frame: Frame, reason: str) -> None:
         key = (frame.session_id, reason)
@@ -299,7 +311,7 @@ class Buffer:
 
     def lose(self, reason: str) -> None:
         """Give up the frames in flight."""
-        dropped: list[Frame] = []
+        dropped: list[Item] = []
         with self.lock:
             entries = list(self._in_flight)
             self._let_go()
@@ -307,7 +319,7 @@ class Buffer:
             for entry in entries:
                 self._drop(entry.item, reason, dropped)
         if dropped:
-            self._say_lost(dropped, reason)
+            self._tell(dropped, reason)
 
     def _let_go(self) -> None:
         self.taken += len(self._in_flight)
@@ -324,7 +336,7 @@ class Buffer:
 
     def close(self, reason: str) -> int:
         """Take nothing more, lose what is in memory alone, and return how many frames wait on disk."""
-        dropped: list[Frame] = []
+        dropped: list[Item] = []
         with self.lock:
             self.closed = True
             entries = [*self._in_flight, *self._memory, *self._late]
@@ -337,7 +349,7 @@ class Buffer:
                     self._drop(entry.item, reason, dropped)
             kept = self.counts["waiting"]
         if dropped:
-            self._say_lost(dropped, reason)
+            self._tell(dropped, reason)
         return kept
 
     # -- gaps --------------------------------------------------------------------------------------------------

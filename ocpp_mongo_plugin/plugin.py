@@ -96,6 +96,7 @@ class MongoPlugin:
         )
         self._sink: Sink | None = None
         self._buffer: Buffer | None = None
+        self._is_child = False
         self._has_uri = self._handle is None and self.settings.uri.get_secret_value() != DEFAULT_URI
         self._last = Statistics()
         self._documents: WeakKeyDictionary[asyncio.AbstractEventLoop, Documents] = WeakKeyDictionary()
@@ -249,14 +250,18 @@ class MongoPlugin:
         self._clients = []
         self._documents = WeakKeyDictionary()
         self._sink, self._buffer = None, None
+        self._is_child = True
         self._persistence.offer = self._first_offer_of_child
 
     def _first_offer_of_child(self, item: Item) -> bool:
+        return self._started().buffer.offer(item)
+
+    def _start_in_child(self) -> None:
         with self._redacting:
-            if self._sink is None:
+            if self._is_child:
+                self._is_child = False
                 self._recorder = recorder_name()
                 self._set_up()
-        return self._started().buffer.offer(item)
 
     # -- recording ---------------------------------------------------------------------------------------------
 
@@ -445,6 +450,8 @@ class MongoPlugin:
     # -- inside ------------------------------------------------------------------------------------------------
 
     def _started(self) -> Sink:
+        if self._is_child:
+            self._start_in_child()
         if self._sink is None:
             raise NotStartedError("the plugin is not started: use 'async with MongoPlugin(...)' or await start()")
         return self._sink

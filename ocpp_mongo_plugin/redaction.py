@@ -223,7 +223,7 @@ class Redactor:
             before = cleaned
             cleaned = _SCHEMES.sub(rf"\g<1>{MASK}", _HEADER.sub(rf"\g<1>{MASK}", cleaned))
             cleaned = _MODEM.sub(rf"\g<1>{MASK}", _PRIVATE_KEY.sub(MASK, cleaned))
-            cleaned = _replaced(cleaned, _Suspicion(self, cleaned, broken=broken).verdict)
+            cleaned = _Suspicion(self, cleaned, broken=broken).cleaned()
             cleaned = _urls(cleaned, broken=broken)
             if cleaned == before:
                 break
@@ -232,19 +232,32 @@ class Redactor:
     def _anonymous(self, text: str) -> str:
         """Return a text that is no JSON by the policy for personal data."""
         plain = _readable(text)
-        lowered = plain.lower()
+        cleaned = plain
+        if self.forgotten:  # wherever it is: what a word was the value of cannot be told for certain
+            for words in (_TAG_LIKE, _LONGER_TAG_LIKE):
+                cleaned = words.sub(lambda word: MASK if self.digest(word[0]) in self.forgotten else word[0], cleaned)
+        lowered = cleaned.lower()
+        companies, customers = "company" in lowered, "customerinformation" in lowered
 
-        def verdict(pair: _Pair) -> str | None:
-            name = fields.normalised(pair.name)
-            kind = fields.personal_kind(name, "")
-            if pair.quoted and kind is None:
-                company = "company" in lowered and fields.personal_kind(name, "company")
-                display = fields.personal_kind(name, "message")
-                customer = "customerinformation" in lowered and name == "data"
+        def kind_of(name: _Name) -> fields.PersonalKind | None:
+            short = fields.normalised(name.name)
+            kind = fields.personal_kind(short, "")
+            if name.quoted and kind is None:
+                company = companies and fields.personal_kind(short, "company")
+                display = fields.personal_kind(short, "message")
+                customer = customers and short == "data"
                 kind = "text" if company or display or customer else None
-            return None if kind is None or pair.container else self.person(kind, pair.value)
+            return kind
 
-        cleaned = _replaced(plain, verdict)
+        def verdict(name: _Name, value: str) -> str | None:
+            kind = kind_of(name) or "text"
+            if name.opens:
+                # What is in an object has names of its own; a list of tags has not.
+                listed = name.opens == "[" or kind == "text"
+                return TO_THE_END if listed and self.policy.personal != "keep" else None
+            return self.person(kind, value)
+
+        cleaned = _replaced(cleaned, lambda name: kind_of(name) is not None, verdict)
         return text if cleaned == plain else cleaned
 
     def person(self, kind: fields.PersonalKind, value: str) -> str:
@@ -349,7 +362,8 @@ _PERSONAL_MARKERS = ("idt", "emaid", "evccid", "mac", "vin", "customer", "serial
                      "receipt", "vat", "company", "notifysettlement", "parent")  # fmt: skip
 _IS_PSEUDONYM = re.compile(rf"{_PSEUDONYM}[a-z2-7]{{{_PSEUDONYM_LENGTH - len(_PSEUDONYM)}}}")
 _IS_HASHED = re.compile(rf"{_HASHED}[0-9a-f]{{64}}")
-_TAG_LIKE = re.compile(r"[\w-]{4,64}")
+_TAG_LIKE = re.compile(r"[\w-]{1,64}")
+_LONGER_TAG_LIKE = re.compile(r"[^\s\"'\\,;={}\[\]]{1,64}")  # such as a MAC address, or DE*ABC*C12345
 
 
 def _mentions_person(text: str) -> bool:
@@ -913,24 +927,23 @@ class _Persons(_Walk):
 # --- Text that is no JSON -----------------------------------------------------------------------------------------
 
 
-class _Pair(NamedTuple):
-    """A name and what seems to be its value, in a text."""
+class _Name(NamedTuple):
+    """A name in a text that seems to have a value."""
 
     name: str
     quoted: bool
-    """The name is in quotes, as in JSON."""
-    value: str
-    container: bool
-    """The value begins an object or a list."""
+    """It is in quotes, as in JSON."""
+    opens: str
+    """"{" or "[" when the value is an object or a list."""
     start: int
-    """Where the name begins."""
+    """Where it begins."""
     end: int
-    """Where the value ends."""
+    """Where the value seems to begin, quotes included."""
 
 
 # Letters, digits and what is in names and URLs; never a quote or a backslash, which would end a value early.
-_ESCAPE = re.compile(r"\\+u00(2[d-f]|3[0-9a]|4[0-9a-f]|5[0-9af]|6[1-9a-f]|7[0-9a])", re.IGNORECASE)
-_SLASH = re.compile(r"\\+/")
+_ESCAPE = re.compile(r"(?<!\\)\\+u00(2[d-f]|3[0-9a]|4[0-9a-f]|5[0-9af]|6[1-9a-f]|7[0-9a])", re.IGNORECASE)
+_SLASH = re.compile(r"(?<!\\)\\+/")
 _PAIR = re.compile(
     r"(?<![\w%])(?P<name>(?:(?:api|private|authorization|auth) )?[A-Za-z_][\w.-]{0,255})"
     r"(?P<close>\\*[\"'])?\s*(?P<separator>[=:])\s*",
@@ -969,38 +982,44 @@ def _readable(text: str) -> str:
     return _SLASH.sub("/", _ESCAPE.sub(lambda found: chr(int(found[1], 16)), text))
 
 
-def _replaced(text: str, verdict: Callable[[_Pair], str | None]) -> str:
-    """Return the text with the value of each name as ``verdict`` says; None leaves it."""
+def _replaced(text: str, wanted: Callable[[_Name], bool], verdict: Callable[[_Name, str], str | None]) -> str:
+    """Return the text with the value of each name that is ``wanted`` as ``verdict`` says; None leaves it.
+
+    Values are only read of names that are wanted, and passed over then: the time is in proportion to the text.
+    """
     parts: list[str] = []
     kept = at = 0
     while True:
         found = _PAIR.search(text, at)
-        if found is None:
+        if found is None or found.end() >= len(text):
             break
         at = found.end()
-        if at >= len(text):
-            break
-        quoted = found["close"] is not None
-        opening = _QUOTE.match(text, at)
-        if opening is not None:
-            start, end = opening.end(), _closing(text, opening.end(), opening[0])
-        elif text[at] in "{[":
-            start, end = at, len(text)
-        else:
-            start = at
-            end = (_BARE_JSON if quoted else _BARE).match(text, at).end()  # type: ignore[union-attr]  # matches nothing too
-        pair = _Pair(found["name"], quoted, text[start:end], opening is None and text[at] in "{[", found.start(), end)
-        if opening is None and not pair.container and pair.value in _LITERALS:
+        opens = text[at] if text[at] in "{[" else ""
+        name = _Name(found["name"], found["close"] is not None, opens, found.start(), at)
+        if not wanted(name):
             continue
-        new = verdict(pair) if pair.value else None
-        if new is None:
+        start, end = (at, at) if opens else _value_at(text, name)
+        value = text[start:end]
+        if not opens and (not value or (start == at and value in _LITERALS)):
             continue
+        new = verdict(name, value)
         if new == TO_THE_END:
             parts += (text[kept:at], MASK)
             return "".join(parts)
-        parts += (text[kept:start], new)
-        kept = at = end
+        if new is not None:
+            parts += (text[kept:start], new)
+            kept = end
+        at = max(at, end)
     return text if not parts else "".join((*parts, text[kept:]))
+
+
+def _value_at(text: str, name: _Name) -> tuple[int, int]:
+    """Return where the value after a name begins and ends, without its quotes."""
+    opening = _QUOTE.match(text, name.end)
+    if opening is not None:
+        return opening.end(), _closing(text, opening.end(), opening[0])
+    bare = (_BARE_JSON if name.quoted else _BARE).match(text, name.end)
+    return name.end, bare.end() if bare else name.end
 
 
 TO_THE_END = "\0"
@@ -1019,61 +1038,61 @@ def _closing(text: str, at: int, opening: str) -> int:
 
 
 class _Suspicion:
-    """Judges the pairs of one broken text."""
+    """Judges the names in one text that is no JSON; what has to be known of the whole text is asked once."""
 
-    __slots__ = ("_broken", "_lowered", "_redactor", "_secret", "_text")
+    __slots__ = ("_broken", "_configuration", "_data_goes", "_pins", "_redactor", "_text", "_values_go", "_vpn")
 
     def __init__(self, redactor: Redactor, text: str, *, broken: bool) -> None:
+        lowered = text.lower()
         self._redactor = redactor
         self._text = text
-        self._lowered = text.lower()
         self._broken = broken
-        self._secret: bool | None = None
+        self._pins = "keycode" in lowered
+        self._vpn = "vpn" in lowered
+        self._configuration = "configuration" in lowered
+        # Of the two other actions that have data, one is personal at most and one is measured.
+        self._data_goes = (
+            broken and "notifycustomerinformation" not in lowered and "notifyperiodiceventstream" not in lowered
+        )
+        # A value that was cut off from its name may belong to any, except where values are measured ones.
+        measured = "sampledvalue" in lowered and not self._configuration and "variable" not in lowered
+        self._values_go = (broken and not measured) or ("value" in lowered and self._mentions_secret())
 
-    def verdict(self, pair: _Pair) -> str | None:
-        if pair.value == MASK:
-            return None
-        short = fields.normalised(pair.name)
-        if self._redactor.is_secret_name(pair.name) or (pair.quoted and self._is_secret(short, pair)):
-            return TO_THE_END if pair.container else MASK
-        if pair.quoted and self._broken and short == "data" and not self._is_other_data():
-            return TO_THE_END
-        return None
+    def cleaned(self) -> str:
+        return _replaced(self._text, self._wanted, self._verdict)
 
-    def _is_secret(self, short: str, pair: _Pair) -> bool:
-        if short in fields.VALUES:
-            return self._values_go()
-        if short in ("authorization", "proxyauthorization") or self._redactor.is_secret_property(pair.name):
+    def _wanted(self, name: _Name) -> bool:
+        if self._redactor.is_secret_name(name.name):
             return True
-        if short in fields.VPN and "vpn" in self._lowered:
-            return short != "key" or not self._names_keys()
-        return short in fields.TOKENS and not pair.container and self._may_be_pin(pair)
+        if not name.quoted:
+            return False
+        short = fields.normalised(name.name)
+        if short in fields.VALUES:
+            return self._values_go
+        if short in fields.VPN and self._vpn:
+            return short != "key" or not self._configuration
+        if short == "data":
+            return self._data_goes
+        return self._redactor.is_secret_property(name.name) or (short in fields.TOKENS and not name.opens)
 
-    def _names_keys(self) -> bool:
-        return "configuration" in self._lowered
-
-    def _values_go(self) -> bool:
-        if self._broken:
-            if "sampledvalue" not in self._lowered:
-                return True
-            return "configuration" in self._lowered or "variable" in self._lowered or self._mentions_secret()
-        return self._mentions_secret()
+    def _verdict(self, name: _Name, value: str) -> str | None:
+        short = fields.normalised(name.name)
+        if name.opens or (short == "data" and value != MASK):
+            return TO_THE_END
+        if value == MASK or (short in fields.TOKENS and not self._may_be_pin(name, value)):
+            return None
+        return MASK
 
     def _mentions_secret(self) -> bool:
-        if self._secret is None:
-            names = (found[0] for found in _NAME_LIKE.finditer(self._text))
-            self._secret = any(self._redactor.is_secret_name(name) for name in names)
-        return self._secret
+        return any(self._redactor.is_secret_name(found[0]) for found in _NAME_LIKE.finditer(self._text))
 
-    def _may_be_pin(self, pair: _Pair) -> bool:
+    def _may_be_pin(self, name: _Name, value: str) -> bool:
         if not self._broken:
-            return "keycode" in self._lowered
-        before = _TYPE_BEFORE.search(self._text[max(0, pair.start - 64) : pair.start])
-        kind = _CLOSED_TYPE.match(self._text, pair.end) or before
+            return self._pins
+        before = _TYPE_BEFORE.search(self._text[max(0, name.start - 64) : name.start])
+        quote = _QUOTE.match(self._text, name.end)
+        kind = _CLOSED_TYPE.match(self._text, (quote.end() if quote else name.end) + len(value)) or before
         return kind is None or kind[1].lower() == "keycode"
-
-    def _is_other_data(self) -> bool:
-        return "notifycustomerinformation" in self._lowered or "notifyperiodiceventstream" in self._lowered
 
 
 def _urls(text: str, *, broken: bool, depth: int = 0) -> str:

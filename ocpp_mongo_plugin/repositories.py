@@ -39,6 +39,7 @@ from ocpp_mongo_plugin.errors import ArgumentError, NotFoundError
 from ocpp_mongo_plugin.facts import TransactionEdit, TransactionId
 from ocpp_mongo_plugin.frames import normalise_version
 from ocpp_mongo_plugin.ledger import EMPTY_STATION
+from ocpp_mongo_plugin.redaction import MASK
 
 Query: TypeAlias = dict[str, Any]
 
@@ -82,6 +83,10 @@ class Reading(Protocol):
 
     async def edit(self, edit: TransactionEdit) -> None:
         """Have a program's word about a transaction take its place among the frames."""
+        ...
+
+    def id_tag(self, id_tag: str) -> str:
+        """Return how an id tag is stored: as it is, or as its pseudonym."""
         ...
 
 
@@ -379,7 +384,7 @@ class Transactions(_Repository):
 
     async def by_id_tag(self, id_tag: str, *, limit: int | None = 100, skip: int = 0) -> list[Transaction]:
         """Return the transactions that an id tag started, newest first."""
-        query = {"id_tag": _text("id_tag", id_tag)}
+        query = {"id_tag": self._of_person(id_tag)}
         return await self._find("transactions", query, sort=["-start_timestamp", "-_id"], limit=limit, skip=skip)
 
     async def by_date_range(
@@ -424,7 +429,7 @@ class Transactions(_Repository):
         if status is not None:
             query["status"] = _choice("status", status, _STATUSES)
         if id_tag is not None:
-            query["id_tag"] = _text("id_tag", id_tag)
+            query["id_tag"] = self._of_person(id_tag)
         return await self._count("transactions", query)
 
     async def delete(self, transaction_id: TransactionId, station_id: str) -> None:
@@ -447,6 +452,12 @@ class Transactions(_Repository):
             unknown = {**unknown, name: None}
         query = {"$or": chain, "status": {"$ne": "active"}}
         return await self._delete("transactions", query)
+
+    def _of_person(self, id_tag: str) -> Query:
+        """Return what matches an id tag as it is stored; nothing, where what is stored tells nobody apart."""
+        _text("id_tag", id_tag)
+        stored = self._reading.id_tag(id_tag)
+        return {"$in": []} if stored == MASK else {"$eq": stored}
 
     async def _is_begun(self, transaction_id: TransactionId, station_id: str, connector_id: int | None) -> bool:
         """Whether a recorded start is active under this id, or waits on the connector for the CSMS to give it one."""

@@ -228,8 +228,14 @@ def test_all_properties_at_once():
         elements = [3, "1", payload] if message.endswith("Response") else [2, "1", leaf.action, payload]
         text = json.dumps(elements)
         cleaned, _ = redactor().credentials("station", "session", text)
-        always = {name for name in _texts(payload) if fields.classes_of(leaf.action, tuple(name[3:].split("/"))) >= {"A"}}
-        always -= {name for name in always if name[3:].rpartition("/")[2] in ("value", "attributeValue", "actualValue", "idToken", "additionalIdToken")}
+        always = {
+            name for name in _texts(payload) if fields.classes_of(leaf.action, tuple(name[3:].split("/"))) >= {"A"}
+        }
+        always -= {
+            name
+            for name in always
+            if name[3:].rpartition("/")[2] in ("value", "attributeValue", "actualValue", "idToken", "additionalIdToken")
+        }
         kept = {name for name in _texts(json.loads(cleaned)[-1]) if name != MASK}
         assert kept == _texts(payload) - always, message
 
@@ -251,7 +257,9 @@ def unclassified(message: str, schema: Any) -> list[str]:
 
 
 def test_every_property_that_looks_like_a_credential_has_a_class():
-    assert {message: unclassified(message, schema) for message, schema in ALL.items() if unclassified(message, schema)} == {}
+    assert {
+        message: unclassified(message, schema) for message, schema in ALL.items() if unclassified(message, schema)
+    } == {}
 
 
 @pytest.mark.parametrize("name", ["accessToken", "sharedKey", "loginCredentials", "api_keys", "rootKey"])

@@ -62,6 +62,9 @@ class Shelf:
     async def documents(self) -> Documents:
         return self.bound
 
+    def id_tag(self, id_tag: str) -> str:
+        return id_tag
+
     async def edit(self, edit: TransactionEdit) -> None:
         self.edits.append(edit)
 
