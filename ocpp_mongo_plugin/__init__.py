@@ -22,16 +22,19 @@ if TYPE_CHECKING:
     )
     from ocpp_mongo_plugin.frames import Frame, Session
     from ocpp_mongo_plugin.hookspecs import hookimpl
+    from ocpp_mongo_plugin.log_filter import CredentialFilter
     from ocpp_mongo_plugin.plugin import MongoPlugin
     from ocpp_mongo_plugin.settings import Settings
-    from ocpp_mongo_plugin.sink import Statistics
+    from ocpp_mongo_plugin.sink import Health, Statistics
 
 __version__ = "0.1.0"
 
 __all__ = [
     "AccessDeniedError",
     "ArgumentError",
+    "CredentialFilter",
     "Frame",
+    "Health",
     "ImportFormatError",
     "MongoPlugin",
     "NotFoundError",
@@ -47,7 +50,9 @@ __all__ = [
 ]
 
 _HOMES = {
+    "CredentialFilter": "log_filter",
     "Frame": "frames",
+    "Health": "sink",
     "MongoPlugin": "plugin",
     "Session": "frames",
     "Settings": "settings",

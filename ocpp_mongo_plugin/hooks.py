@@ -6,7 +6,8 @@ slow or hangs keeps only itself waiting, one that cannot be loaded is named and 
 calls hooks.
 
 The two frame hooks run in the host's turn. All others run behind the sink: each plugin that implements one
-has a daemon thread and a bounded queue of its own.
+has a daemon thread and a bounded queue of its own. ``ocpp_redact`` is the one that is answered: the sink waits for it,
+for a bounded time.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from asyncio import CancelledError
 from collections import Counter, deque
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from queue import Empty, SimpleQueue
 from types import FrameType
 from typing import Any, NamedTuple, TypeAlias
 
@@ -43,7 +45,8 @@ HOOKS: dict[str, str] = {
 }
 """Every hook, and the name of its one argument."""
 FRAME_HOOKS = ("ocpp_frame_sent", "ocpp_frame_received")
-LATER_HOOKS = tuple(name for name in HOOKS if name not in FRAME_HOOKS)
+REDACT_HOOK = "ocpp_redact"
+LATER_HOOKS = tuple(name for name in HOOKS if name not in FRAME_HOOKS and name != REDACT_HOOK)
 
 _SAY_AGAIN_AFTER = 60.0
 """Seconds of silence after a failing hook was named in the log."""
@@ -58,6 +61,7 @@ class Hooks:
         own: our persistence. It implements the two frame hooks and is called first.
         load_entry_points: whether installed plugins of the entry-point group ``ocpp`` are loaded.
         queue_size: how many calls may wait for one plugin before further ones are dropped.
+        patience: seconds that one answer to ``ocpp_redact`` is waited for.
         clock: seconds, rising; spaces the log lines about hooks that raise.
     """
 
@@ -67,9 +71,13 @@ class Hooks:
         *,
         load_entry_points: bool,
         queue_size: int = 10_000,
+        patience: float = 1.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._queue_size = queue_size
+        self._patience = patience
+        self._redacting: tuple[_Call, ...] = ()
+        self._asked: dict[str, _Asked] = {}
         self._clock = clock
         self._lock = threading.RLock()
         self._running = False
@@ -129,6 +137,8 @@ class Hooks:
         """Whether any plugin would be called for that hook now."""
         if hook_name in FRAME_HOOKS:
             return bool(self._sent if hook_name == "ocpp_frame_sent" else self._received)
+        if hook_name == REDACT_HOOK:
+            return bool(self._redacting)
         return hook_name in self._later
 
     def later(self, hook_name: str, value: object) -> None:
@@ -140,6 +150,36 @@ class Hooks:
             if not worker.offer(hook_name, value):
                 self._refused(worker, hook_name)
 
+    def redact(self, value: object) -> tuple[list[str], bool]:
+        """Ask every plugin what is to be masked; return the paths, and whether each answered as it should."""
+        paths: list[str] = []
+        sound = True
+        for call in self._redacting:
+            answer = self._ask(call, value)
+            if answer is None:
+                sound = False
+            else:
+                paths += answer
+        return paths, sound
+
+    def _ask(self, call: _Call, value: object) -> list[str] | None:
+        with self._lock:
+            asked = self._asked.get(call.plugin)
+            if asked is None or not asked.alive:
+                asked = self._asked[call.plugin] = _Asked(call)
+        try:
+            answer = asked.ask(value, self._patience)
+        except BaseException as error:  # noqa: BLE001 - sys.exit() in a hook must not end the sink either
+            self._failed(call.plugin, call.hook, error)
+            return None
+        paths: list[str] = []
+        for one in answer:  # pluggy gives a list, of what each implementation returned
+            if not isinstance(one, list | tuple | set | str) or not all(isinstance(path, str) for path in one):
+                self._failed(call.plugin, call.hook, TypeError())
+                return None
+            paths += [one] if isinstance(one, str) else one
+        return paths
+
     def start(self) -> None:
         """Start the threads of the plugins that need one."""
         with self._lock:
@@ -150,7 +190,7 @@ class Hooks:
         """In a child process, where the threads are not: until ``start``, nobody listens behind the sink."""
         self._lock = self.manager._lock = threading.RLock()  # noqa: SLF001 - of this module
         self._running = False
-        self._workers, self._later, self._retired = {}, {}, []
+        self._workers, self._later, self._retired, self._asked = {}, {}, [], {}
 
     def stop(self, timeout: float) -> None:
         """End the threads; what waits is called for ``timeout`` seconds at most, the rest is dropped."""
@@ -158,6 +198,9 @@ class Hooks:
             self._running = False
             workers = [*self._workers.values(), *self._retired]
             self._workers, self._later, self._retired = {}, {}, []
+            asked, self._asked = [*self._asked.values()], {}
+        for one in asked:
+            one.close()
         for worker in workers:
             worker.close()
         deadline = time.monotonic() + timeout
@@ -223,6 +266,9 @@ class Hooks:
             name: self._listeners.get(name) or _Listener(name, plugin) for name, plugin in plugins.items()
         }
         self._sent, self._received = (self._calls(hook) for hook in FRAME_HOOKS)
+        self._redacting = self._calls(REDACT_HOOK)
+        for name in self._asked.keys() - plugins.keys():
+            self._asked.pop(name).close()
         for name in self._workers.keys() - plugins.keys():
             worker = self._workers.pop(name)
             self._count_dropped(name, worker.abandon().waiting)
@@ -449,6 +495,54 @@ class _Worker:
             call = self._waiting.popleft()
             self.busy = call[0]
             return call
+
+
+class _Asked:
+    """One plugin's thread for the hook that is answered.
+
+    A hook that hangs is waited for once; until it returns, its plugin is taken to have given no answer.
+    """
+
+    def __init__(self, call: _Call) -> None:
+        self._function = call.function
+        self._questions: SimpleQueue[tuple[object, SimpleQueue[Any]] | None] = SimpleQueue()
+        self._busy = False
+        self._thread = threading.Thread(target=self._run, name=f"ocpp-mongo-redact-{call.plugin}", daemon=True)
+        self._thread.start()
+
+    @property
+    def alive(self) -> bool:
+        return self._thread.is_alive()
+
+    def close(self) -> None:
+        """End the thread, once its hook returns."""
+        self._questions.put(None)
+
+    def ask(self, value: object, patience: float) -> Any:
+        """Return what the hook returned; raise what it raised, or TimeoutError."""
+        if self._busy:
+            raise TimeoutError
+        self._busy = True
+        reply: SimpleQueue[Any] = SimpleQueue()
+        self._questions.put((value, reply))
+        try:
+            answer, error = reply.get(timeout=patience)
+        except Empty:
+            raise TimeoutError from None
+        if error is not None:
+            raise error
+        return answer
+
+    def _run(self) -> None:
+        while (question := self._questions.get()) is not None:
+            value, reply = question
+            answer, error = None, None
+            try:
+                answer = self._function(value)
+            except BaseException as raised:  # noqa: BLE001 - handed to whoever asked
+                error = raised
+            self._busy = False
+            reply.put((answer, error))
 
 
 def _fault(plugin: object, attribute: str, *, wrapper: bool) -> str | None:

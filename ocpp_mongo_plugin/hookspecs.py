@@ -1,8 +1,8 @@
 """What plugins of others may listen to: the hooks of the pluggy project ``ocpp``, and the value of each.
 
 Hides nothing: this is the list. Promises that every hook takes exactly one frozen value, so that a value can
-grow and no plugin has to change, and that what a hook returns is not looked at. docs/hooks.md says when each
-is called and in which thread.
+grow and no plugin has to change, and that what a hook returns is not looked at, but for ``ocpp_redact``.
+docs/hooks.md says when each is called and in which thread.
 """
 
 from __future__ import annotations
@@ -168,6 +168,28 @@ class FrameLoss:
 
 
 @dataclass(frozen=True, slots=True)
+class MessageView:
+    """One message before it is stored, without the credentials that this package knows."""
+
+    station_id: str
+    """Identity of the charging station."""
+    session_id: str
+    """The session that it crossed: 24 hexadecimal digits."""
+    direction: Literal["sent", "received", "unknown"]
+    """As seen from the process that records."""
+    protocol_version: str | None
+    """"1.6", "2.0.1", "2.1", or None when nobody said."""
+    message_type: Literal["Call", "CallResult", "CallError", "CallResultError", "Send", "Malformed"]
+    """What kind of message it is."""
+    message_id: str | None
+    """The message id as text."""
+    action: str | None
+    """The action of a call; None on answers."""
+    payload: Any
+    """The payload as JSON has it: a copy, the hook's own."""
+
+
+@dataclass(frozen=True, slots=True)
 class ProjectedFact:
     """One fact that a message stated, and where it comes from."""
 
@@ -228,6 +250,11 @@ def ocpp_station_changed(station: StationView) -> None:
 @hookspec
 def ocpp_frames_lost(loss: FrameLoss) -> None:
     """Called when captured frames had to be given up."""
+
+
+@hookspec
+def ocpp_redact(message: MessageView) -> list[str] | None:
+    """Called with each message before it is stored; returns the paths of what is to be masked in it, if any."""
 
 
 @hookspec

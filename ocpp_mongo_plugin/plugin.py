@@ -35,12 +35,13 @@ from ocpp_mongo_plugin.documents import Documents, Gap, bind
 from ocpp_mongo_plugin.driver_errors import hosts_of, translated
 from ocpp_mongo_plugin.errors import ArgumentError, NotStartedError, SettingError, StoreUnavailableError
 from ocpp_mongo_plugin.facts import TransactionEdit
-from ocpp_mongo_plugin.frames import Frame, Origin, SessionChange, Undelivered
-from ocpp_mongo_plugin.hooks import Hooks, PluginManager
-from ocpp_mongo_plugin.hookspecs import FrameLoss, ProjectedFact, StationView, TransactionView, hookimpl
+from ocpp_mongo_plugin.frames import Frame, Origin, SessionChange, Undelivered, decode
+from ocpp_mongo_plugin.hooks import REDACT_HOOK, Hooks, PluginManager
+from ocpp_mongo_plugin.hookspecs import FrameLoss, MessageView, ProjectedFact, StationView, TransactionView, hookimpl
 from ocpp_mongo_plugin.journal import Journal, JournalError, Target, adopt
 from ocpp_mongo_plugin.ledger import Ledger
-from ocpp_mongo_plugin.recording import Batch, Item, without_credentials
+from ocpp_mongo_plugin.masking import masked
+from ocpp_mongo_plugin.recording import Batch, Decoded, Item, without_credentials
 from ocpp_mongo_plugin.redaction import MASK, Policy, Redactor
 from ocpp_mongo_plugin.repositories import Messages, MeterValues, Sessions, Stations, Transactions
 from ocpp_mongo_plugin.settings import DEFAULT_URI, PREFIX, Settings, read_settings, without_password
@@ -612,6 +613,27 @@ class _Listener:
     def __init__(self, hooks: Hooks) -> None:
         self._hooks = hooks
         self._say_again_at = 0.0
+
+    def redacted(self, decoded: Decoded) -> Decoded:
+        """Ask plugins what to mask; where one fails to say, all of the payload is masked."""
+        frame, message = decoded
+        if message is None or not isinstance(frame, Frame) or not self._hooks.wants(REDACT_HOOK):
+            return decoded
+        view = MessageView(
+            station_id=frame.station_id,
+            session_id=frame.session_id,
+            direction=frame.direction,
+            protocol_version=frame.protocol_version,
+            message_type=message.message_type,
+            message_id=message.message_id,
+            action=message.action,
+            payload=decode(frame.text).payload,
+        )
+        paths, sound = self._hooks.redact(view)
+        text, found = masked(frame.text, paths if sound else ["payload", "error_description"])
+        if not found:
+            return decoded
+        return Decoded(frame._replace(text=text, redacted=(*frame.redacted, *found)), decode(text))
 
     def stored(self, batch: Batch, ledger: Ledger) -> None:
         if self._hooks.wants("ocpp_project"):

@@ -107,6 +107,9 @@ class Listener(Protocol):
     def lost(self, frames: list[Frame], reason: str) -> None:
         """These frames are not, and will not be."""
 
+    def redacted(self, decoded: Decoded) -> Decoded:
+        """Return the message as plugins of others want it stored."""
+
 
 class _Step(NamedTuple):
     work: Callable[[Store], Any]
@@ -518,7 +521,7 @@ class Sink:
         clean = self.buffer.journal is None or not fresh
         for index, item in enumerate(items):
             without = without_credentials(self._redactor, item) if clean else item
-            one = self._recording.decode(without, self._redactor)
+            one = self._listener.redacted(self._recording.decode(without, self._redactor))
             decoded.append(one)
             if fresh and isinstance(one.item, Frame) and one.message is not None:
                 figures.update(("decoded", one.item.direction, one.message.message_type))

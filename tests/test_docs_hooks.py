@@ -16,10 +16,26 @@ from test_hooks import VALUES
 
 from ocpp_mongo_plugin import facts, frames, hooks, hookspecs, settings
 from ocpp_mongo_plugin.hooks import HOOKS, Hooks
-from ocpp_mongo_plugin.hookspecs import ConnectorView, FrameLoss, ProjectedFact, StationView, TransactionView
+from ocpp_mongo_plugin.hookspecs import (
+    ConnectorView,
+    FrameLoss,
+    MessageView,
+    ProjectedFact,
+    StationView,
+    TransactionView,
+)
 
 DOC = (Path(__file__).parent.parent / "docs" / "hooks.md").read_text(encoding="utf-8")
-KINDS = (frames.Frame, frames.Session, TransactionView, StationView, ConnectorView, FrameLoss, ProjectedFact)
+KINDS = (
+    frames.Frame,
+    frames.Session,
+    TransactionView,
+    StationView,
+    ConnectorView,
+    FrameLoss,
+    MessageView,
+    ProjectedFact,
+)
 SECTIONS = dict(re.findall(r"^#{2,3} (.*)\n((?:(?!#{2,3} ).*\n)*)", DOC, re.MULTILINE))
 EXAMPLES = [
     pytest.param(title, code, printed, id=f"{title}-{number}")
@@ -127,6 +143,7 @@ def test_every_example_runs_and_prints_what_it_is_said_to(title, code, printed, 
     example.frame_received(VALUES["ocpp_frame_received"])
     for hook in hooks.LATER_HOOKS:
         example.later(hook, VALUES[hook])
+    assert example.redact(VALUES[hooks.REDACT_HOOK])[1]
     example.stop(10)
     assert example.hook_errors == {}
     if printed:

@@ -72,7 +72,7 @@ class Result:
 def import_files(files: Sequence[Path], *, uri: str | None, database: str | None) -> int:
     """Import the files one after the other; return 0 when every line of every file is stored."""
     settings = settings_of(uri, database)
-    with connected(settings) as plain, naming(settings), _progress() as progress:
+    with connected(settings) as plain, naming(settings), moving() as progress:
         total = asyncio.run(_import_all(files, settings, plain, progress))
     if len(files) > 1:
         out.print(f"all files: {total}")
@@ -183,7 +183,7 @@ class Moving(Protocol):
 
 
 @contextmanager
-def _progress() -> Iterator[Moving]:
+def moving() -> Iterator[Moving]:
     """Show a bar where a person looks on, else only what became of each file."""
     if not err.is_terminal:
         yield _Lines()

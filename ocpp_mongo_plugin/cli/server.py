@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, TypeAlias
 
 import pymongo
@@ -17,7 +18,8 @@ from pymongo.database import Database
 from pymongo.errors import ConfigurationError
 
 from ocpp_mongo_plugin.driver_errors import translated
-from ocpp_mongo_plugin.errors import OcppMongoError, SettingError
+from ocpp_mongo_plugin.errors import ArgumentError, OcppMongoError, SettingError
+from ocpp_mongo_plugin.plugin import check_uri
 from ocpp_mongo_plugin.settings import Settings, read_settings
 
 Plain: TypeAlias = Database[dict[str, Any]]
@@ -28,9 +30,18 @@ PATIENCE_SECONDS = 5.0
 _GOOD_URI = re.compile(r"(mongodb(?:\+srv)?://)(?:([^:@/?]*)(?::[^@/?]*)?@)?([^@/?]*)(?:[/?][^@]*)?")
 
 
-def settings_of(uri: str | None, database: str | None) -> Settings:
-    """Return the settings: the options, else the environment, else the defaults. Raises SettingError."""
-    return read_settings({"uri": uri, "database": database})
+def settings_of(uri: str | None, database: str | None, *, journals: Path | None = None) -> Settings:
+    """Return the settings: the options, else the environment, else the defaults.
+
+    ``journals`` is the directory of the journals.
+
+    Raises:
+        SettingError: one of them is wrong.
+        ArgumentError: there is no such directory.
+    """
+    if journals is not None and not journals.is_dir():
+        raise ArgumentError(f"{journals} is no directory; name the one that holds the journals")
+    return read_settings({"uri": uri, "database": database, "journal_directory": journals})
 
 
 def shown(settings: Settings) -> str:
@@ -50,6 +61,7 @@ def connected(settings: Settings) -> Iterator[Plain]:
         SettingError: the URI is wrong.
         StoreUnavailableError: the server does not answer; AccessDeniedError: it wants other credentials.
     """
+    check_uri(settings)
     patience = int(min(settings.operation_timeout, PATIENCE_SECONDS) * 1000)
     try:
         client: MongoClient[dict[str, Any]] = MongoClient(

@@ -9,9 +9,11 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 import sys
 import warnings
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +26,12 @@ INTERRUPTED = 130
 
 _SHORTEST_SECRET = 4
 
-out = Console(highlight=False, soft_wrap=True, markup=False)
-err = Console(stderr=True, highlight=False, soft_wrap=True, markup=False)
+# Without emoji: rich would take ":car:" in a frame for one.
+out = Console(highlight=False, soft_wrap=True, markup=False, emoji=False)
+err = Console(stderr=True, highlight=False, soft_wrap=True, markup=False, emoji=False)
+
+_UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+_SURROGATE = re.compile(r"[\ud800-\udfff]")
 
 
 def say(sentence: str) -> None:
@@ -35,7 +41,19 @@ def say(sentence: str) -> None:
 
 def print_json(value: Any) -> None:
     """Print one JSON object on stdout."""
-    out.print(json.dumps(value, indent=2, default=str, ensure_ascii=False))
+    text = json.dumps(value, indent=2, default=_json_of, ensure_ascii=False)
+    # Half a surrogate pair, which the ocpp library accepts, has no bytes; as an escape it has.
+    plain = text if _SURROGATE.search(text) is None else json.dumps(value, indent=2, default=_json_of)
+    out.file.write(plain + "\n")
+
+
+def readable(text: str) -> str:
+    """Return a text from outside with what a terminal would act on, or could not print, as escapes."""
+    return _UNPRINTABLE.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
+
+def _json_of(value: object) -> str:
+    return value.isoformat() if isinstance(value, datetime) else str(value)
 
 
 def answer(command: Callable[[], int], uri: str | None = None) -> int:
