@@ -183,6 +183,7 @@ class Redactor:
             "authorization" in lowered
             or "configuration" in lowered
             or "connectiondata" in lowered
+            or "datatransfer" in lowered
             or "customdata" in lowered
             or "actualvalue" in lowered
             or "variable" in lowered

@@ -241,6 +241,10 @@ class Sink:
         ended = not thread.is_alive()
         self._thread = None
         self._give_up()
+        if not ended and self._store is not None:
+            # A driver that is left open waits for its own threads when the interpreter ends.
+            self._guarded(self._store.close)
+            thread.join(_GRACE)
         return ended
 
     async def forget(self, id_tag: str, timeout: float) -> dict[str, int] | None:
@@ -645,6 +649,8 @@ class Sink:
 
     def _may_retry(self, kind: ErrorClass, attempt: int) -> bool:
         """Wait before the next attempt; return False when closing leaves no time for one."""
+        if self._thread is None:
+            return False  # nobody waits for this thread any more
         if not self._warned_down:
             self._warned_down = True
             logger.warning(

@@ -27,6 +27,19 @@ DatabaseName = Annotated[
     typer.Option("--database", metavar="NAME", help="Name of the database; else OCPP_MONGO_DATABASE, else ocpp."),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object, for programs.")]
+Station = Annotated[str | None, typer.Option("--station", metavar="ID", help="Only this station.")]
+Directory = Annotated[
+    Path | None,
+    typer.Option(
+        "--directory",
+        metavar="DIR",
+        help="Directory of the journals; else OCPP_MONGO_JOURNAL_DIRECTORY, else the user's state directory.",
+    ),
+]
+Segments = Annotated[
+    list[Path] | None, typer.Argument(metavar="[PATH]...", help="Directories of journals, or segment files.")
+]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")]
 
 app = typer.Typer(
     name="ocpp-mongo",
@@ -115,10 +128,10 @@ def import_(
 def stats(
     uri: Uri = None,
     database: DatabaseName = None,
-    station: Annotated[str | None, typer.Option("--station", metavar="ID", help="Only this station.")] = None,
+    station: Station = None,
     as_json: AsJson = False,
 ) -> None:
-    """Say what is in the database: messages, transactions, energy, stations."""
+    """Say what is in the database: messages, transactions, energy, stations; and what is missing."""
 
     def command() -> int:
         from ocpp_mongo_plugin.cli.figures import show  # noqa: PLC0415
@@ -146,7 +159,7 @@ def init(uri: Uri = None, database: DatabaseName = None) -> None:
 
 @app.command(epilog="Example: ocpp-mongo doctor --uri mongodb://localhost:27017")
 def doctor(uri: Uri = None, database: DatabaseName = None, as_json: AsJson = False) -> None:
-    """Check server, write concern, indexes and rights; change nothing.
+    """Check server, write concern, indexes, rights, and what waits on this disk; change nothing.
 
     Each line begins with OK, WARN or FAIL. The exit code is 1 when something fails.
     """
@@ -155,5 +168,184 @@ def doctor(uri: Uri = None, database: DatabaseName = None, as_json: AsJson = Fal
         from ocpp_mongo_plugin.cli.diagnosis import show  # noqa: PLC0415
 
         return show(uri=uri, database=database, as_json=as_json)
+
+    _finish(command, uri)
+
+
+@app.command(epilog="Example: ocpp-mongo roles --database ocpp --user ocpp > roles.js")
+def roles(
+    database: DatabaseName = None,
+    user: Annotated[str, typer.Option("--user", metavar="NAME", help="Name of the user who records.")] = "ocpp",
+    as_json: AsJson = False,
+) -> None:
+    """Print what creates users with the least rights, for mongosh.
+
+    ocppRecorder may find, insert and update, and nothing else; ocppReader may find; ocppAdmin may do what
+    'ocpp-mongo init' and upkeep need. With --json they are commands for runCommand, and createUser lacks pwd. Nothing
+    is sent to a server.
+    """
+
+    def command() -> int:
+        from ocpp_mongo_plugin.cli.roles import show  # noqa: PLC0415
+
+        return show(database=database, user=user, as_json=as_json)
+
+    _finish(command)
+
+
+@app.command(epilog="Example: ocpp-mongo forget TAG-ANNA --database ocpp")
+def forget(
+    id_tag: Annotated[str, typer.Argument(metavar="ID_TAG", help="The id tag, as the stations send it.")],
+    uri: Uri = None,
+    database: DatabaseName = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+) -> None:
+    """Take one person's id tag out of all that is stored, and of what comes again.
+
+    A mark stays, from which the id tag cannot be read. It cannot be undone.
+    """
+
+    def command() -> int:
+        from ocpp_mongo_plugin.cli.forgetting import forget  # noqa: PLC0415
+
+        return forget(id_tag, uri=uri, database=database, is_sure=yes)
+
+    _finish(command, uri)
+
+
+# -- journals -----------------------------------------------------------------------------------------------------
+
+journal = typer.Typer(
+    name="journal",
+    help="What waits on this disk for MongoDB.",
+    epilog="Example: ocpp-mongo journal ls",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+app.add_typer(journal)
+
+
+@journal.command("ls", epilog="Example: ocpp-mongo journal ls --json")
+def journal_ls(directory: Directory = None, as_json: AsJson = False) -> None:
+    """Say which journals there are, for which database, and whether their processes live.
+
+    The segments of a living process may hold frames that are stored already.
+    """
+
+    def command() -> int:
+        from ocpp_mongo_plugin.cli.journals import show  # noqa: PLC0415
+
+        return show(directory=directory, as_json=as_json)
+
+    _finish(command)
+
+
+@journal.command("verify", epilog="Example: ocpp-mongo journal verify /var/lib/ocpp/journal")
+def journal_verify(paths: Segments = None, directory: Directory = None, as_json: AsJson = False) -> None:
+    """Check every record of every segment; change nothing.
+
+    Of all journals, or of what is given. The exit code is 1 when something is damaged; an end that its writer did not
+    finish is no damage.
+    """
+
+    def command() -> int:
+        from ocpp_mongo_plugin.cli.journals import verify  # noqa: PLC0415
+
+        return verify(paths or [], directory=directory, as_json=as_json)
+
+    _finish(command)
+
+
+@journal.command("replay", epilog="Example: ocpp-mongo journal replay --uri mongodb://localhost:27017 --database ocpp")
+def journal_replay(
+    paths: Segments = None,
+    uri: Uri = None,
+    database: DatabaseName = None,
+    directory: Directory = None,
+    dry_run: DryRun = False,
+) -> None:
+    """Store what dead processes left for this server and database.
+
+    Each start of a recorder does this by itself. Files that are given, such as a damaged segment or a copy from
+    another machine, are stored, too, and stay where they are. Nothing is stored twice. The exit code is 1 when
+    something could not be stored or read.
+    """
+
+    def command() -> int:
+        from ocpp_mongo_plugin.cli.replaying import replay  # noqa: PLC0415
+
+        return replay(paths or [], uri=uri, database=database, directory=directory, dry_run=dry_run)
+
+    _finish(command, uri)
+
+
+# -- dead letters -------------------------------------------------------------------------------------------------
+
+dead = typer.Typer(
+    name="dead",
+    help="Frames that MongoDB refused, in its dead letters or on this disk.",
+    epilog="Example: ocpp-mongo dead ls",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+app.add_typer(dead)
+
+
+@dead.command("ls", epilog="Example: ocpp-mongo dead ls --station CP001")
+def dead_ls(
+    uri: Uri = None,
+    database: DatabaseName = None,
+    station: Station = None,
+    limit: Annotated[int, typer.Option("--limit", min=1, metavar="N", help="How many at most, the newest first.")] = 50,
+    as_json: AsJson = False,
+) -> None:
+    """List dead letters: key, when, station, action, reason, where."""
+
+    def command() -> int:
+        from ocpp_mongo_plugin.cli.letters import show_all  # noqa: PLC0415
+
+        return show_all(uri=uri, database=database, station=station, limit=limit, as_json=as_json)
+
+    _finish(command, uri)
+
+
+@dead.command("show", epilog="Example: ocpp-mongo dead show 699365e6c0ffee0000000001 --json")
+def dead_show(
+    key: Annotated[str, typer.Argument(metavar="KEY", help="The key, as 'ocpp-mongo dead ls' says it.")],
+    uri: Uri = None,
+    database: DatabaseName = None,
+    as_json: AsJson = False,
+) -> None:
+    """Print a dead letter with its text, which has no secrets.
+
+    What a terminal would act on is escaped; --json has the exact text.
+    """
+
+    def command() -> int:
+        from ocpp_mongo_plugin.cli.letters import show_one  # noqa: PLC0415
+
+        return show_one(key, uri=uri, database=database, as_json=as_json)
+
+    _finish(command, uri)
+
+
+@dead.command("retry", epilog="Example: ocpp-mongo dead retry --station CP001")
+def dead_retry(
+    keys: Annotated[list[str] | None, typer.Argument(metavar="[KEY]...", help="Only these; else all.")] = None,
+    uri: Uri = None,
+    database: DatabaseName = None,
+    station: Station = None,
+    dry_run: DryRun = False,
+) -> None:
+    """Store dead letters again, and remove those that are stored.
+
+    For when the reason is gone: a validator, an index, a quota. What is refused again stays; the exit code is 1 then.
+    Removing needs a right that recording does not: see ocppAdmin of 'ocpp-mongo roles'.
+    """
+
+    def command() -> int:
+        from ocpp_mongo_plugin.cli.letters import retry  # noqa: PLC0415
+
+        return retry(keys or [], uri=uri, database=database, station=station, dry_run=dry_run)
 
     _finish(command, uri)

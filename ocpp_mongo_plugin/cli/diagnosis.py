@@ -1,13 +1,15 @@
 """``ocpp-mongo doctor``: whether recording would work here, and what to do where it would not.
 
-Hides how a server is asked. Promises to change nothing: the write that is tried deletes a document that does not
-exist, which needs the right and the write concern of a real one.
+Hides how a server and this disk are asked. Promises to change nothing: the write that is tried updates a document
+that does not exist, which needs the right and the write concern of a real one.
 """
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from bson.objectid import ObjectId
@@ -15,17 +17,21 @@ from pymongo import WriteConcern
 from pymongo.errors import OperationFailure, WriteConcernError, WTimeoutError
 from rich.text import Text
 
+from ocpp_mongo_plugin.cli.figures import gaps
+from ocpp_mongo_plugin.cli.journals import owned_in, quarantined_in
+from ocpp_mongo_plugin.cli.letters import files_of
+from ocpp_mongo_plugin.cli.roles import RECORDING, collections_of
 from ocpp_mongo_plugin.cli.schema import schema_of
 from ocpp_mongo_plugin.cli.server import Plain, connected, settings_of, shown
 from ocpp_mongo_plugin.cli.terminal import out, print_json
 from ocpp_mongo_plugin.driver_errors import describe, translated
 from ocpp_mongo_plugin.errors import OcppMongoError
+from ocpp_mongo_plugin.plugin import journal_root, target_of
 from ocpp_mongo_plugin.settings import Settings
 
 Level = Literal["OK", "WARN", "FAIL"]
 
 _COLOURS = {"OK": "green", "WARN": "yellow", "FAIL": "bold red"}
-_DATA = ("find", "insert", "update", "remove")
 _INDEXES = ("createIndex", "listIndexes")
 _CLOCK_SECONDS = 5.0
 
@@ -59,10 +65,11 @@ def examine(settings: Settings) -> Iterator[Finding]:
     try:
         with connected(settings) as database:
             yield Finding("server", "OK", "it answers")
-            for look in (_version, _clock, _topology, _write_concern, _rights, _schema, _dead_letters):
+            for look in (_version, _clock, _topology, _write_concern, _rights, _schema, _dead_letters, _gaps):
                 yield from _looked(look, database, settings)
     except OcppMongoError as error:
         yield Finding("server", "FAIL", str(error))
+    yield from _on_disk(settings)
 
 
 def _looked(look: Callable[[Plain, Settings], Iterator[Finding]], database: Plain, settings: Settings) -> list[Finding]:
@@ -102,7 +109,7 @@ def _write_concern(database: Plain, settings: Settings) -> Iterator[Finding]:
     collection = database.get_collection(settings.dead_letters_collection, write_concern=concern)
     started = time.perf_counter()
     try:
-        collection.delete_one({"_id": ObjectId()})
+        collection.update_one({"_id": ObjectId()}, {"$set": {"kind": "message"}})
     except (WriteConcernError, WTimeoutError) as error:
         yield Finding(
             "write concern",
@@ -112,7 +119,7 @@ def _write_concern(database: Plain, settings: Settings) -> Iterator[Finding]:
         return
     took = (time.perf_counter() - started) * 1000
     yield Finding(
-        "write concern", "OK", f"majority, journalled: acknowledged in {took:.1f} ms (by a delete of nothing)"
+        "write concern", "OK", f"majority, journalled: acknowledged in {took:.1f} ms (by an update of nothing)"
     )
 
 
@@ -133,14 +140,16 @@ def _rights(database: Plain, settings: Settings) -> Iterator[Finding]:
         return
     privileges = status.get("authenticatedUserPrivileges", [])
     user = f"user {users[0].get('user')} of {users[0].get('db')}"
-    data = _lacking(privileges, settings, _DATA, [*settings.collections().values(), settings.dead_letters_collection])
+    data = _lacking(privileges, settings, RECORDING, collections_of(settings))
     indexes = _lacking(privileges, settings, _INDEXES, list(settings.collections().values()))
     if data:
-        yield Finding("rights", "FAIL", f"{user} may not {'; '.join(data)}; grant it the role readWrite")
-    elif indexes:
+        yield Finding("rights", "FAIL", f"{user} may not {'; '.join(data)}; grant it what ocpp-mongo roles prints")
+    elif not indexes:
+        yield Finding("rights", "OK", f"{user} may read, write and create indexes")
+    elif schema_of(database, settings).absent_indexes:
         yield Finding("rights", "WARN", f"{user} may not {'; '.join(indexes)}; have another user run ocpp-mongo init")
     else:
-        yield Finding("rights", "OK", f"{user} may read, write and create indexes")
+        yield Finding("rights", "OK", f"{user} may read and write, and all indexes are there")
 
 
 def _lacking(
@@ -171,8 +180,10 @@ def _may(privileges: list[dict[str, Any]], action: str, database: str, collectio
 def _schema(database: Plain, settings: Settings) -> Iterator[Finding]:
     schema = schema_of(database, settings)
     hint = "recording makes them at its start, or run ocpp-mongo init"
-    if schema.absent_collections:
-        names = ", ".join(schema.absent_collections)
+    # The others are made when there is something to write into them.
+    absent = [name for name in schema.absent_collections if name in settings.collections().values()]
+    if absent:
+        names = ", ".join(absent)
         yield Finding("collections", "WARN", f"not there yet: {names}; {hint}")
     else:
         yield Finding("collections", "OK", f"all {len(schema.collections)} are there")
@@ -187,6 +198,52 @@ def _schema(database: Plain, settings: Settings) -> Iterator[Finding]:
 def _dead_letters(database: Plain, settings: Settings) -> Iterator[Finding]:
     count = database[settings.dead_letters_collection].estimated_document_count()
     if count:
-        yield Finding("dead letters", "WARN", f"{count} in {settings.dead_letters_collection}; each says its reason")
+        told = f"{count:,} in {settings.dead_letters_collection}; ocpp-mongo dead ls says why, ocpp-mongo dead retry"
+        yield Finding("dead letters", "WARN", f"{told} stores them again")
     else:
         yield Finding("dead letters", "OK", "none")
+
+
+def _gaps(database: Plain, settings: Settings) -> Iterator[Finding]:
+    found = gaps(database, settings.gaps_collection, {})
+    if not found["frames"]:
+        yield Finding("gaps", "OK", "none: no frame was lost")
+        return
+    reasons = ", ".join(f"{reason}: {count:,}" for reason, count in found["by_reason"].items())
+    last = f", last at {found['last_at']}" if found["last_at"] else ""
+    yield Finding("gaps", "WARN", f"{found['frames']:,} frame(s) are missing ({reasons}){last}; ocpp-mongo stats")
+
+
+def _on_disk(settings: Settings) -> Iterator[Finding]:
+    """Look at what this machine keeps for that server and database."""
+    root = journal_root(settings)
+    parent = root / target_of(settings).directory
+    if settings.durability != "memory":
+        yield _directory(root)
+    left = [owned for owned in owned_in(parent) if not owned.alive and owned.holds_something]
+    if left:
+        frames = sum(owned.frames for owned in left)
+        told = f"{len(left)} of dead processes, {frames:,} frame(s); the next start of a recorder stores them, or"
+        yield Finding("journals", "WARN", f"{told} ocpp-mongo journal replay")
+    aside = quarantined_in(parent)
+    if aside:
+        told = f"{len(aside)} damaged segment(s) in {aside[0].parent}; ocpp-mongo journal verify says where"
+        yield Finding("quarantine", "WARN", f"{told}; what can be read is stored, so remove them when you have looked")
+    letters = sum(1 for _ in files_of(settings).read())
+    if letters:
+        yield Finding(
+            "dead letters on disk", "WARN", f"{letters:,} in {files_of(settings).directory}; ocpp-mongo dead ls"
+        )
+
+
+def _directory(root: Path) -> Finding:
+    """Say whether a journal can be kept, without making anything."""
+    there = root
+    while not there.exists() and there != there.parent:
+        there = there.parent
+    if not there.is_dir():
+        return Finding("journal directory", "WARN", f"{there} is no directory; set OCPP_MONGO_JOURNAL_DIRECTORY")
+    if not os.access(there, os.W_OK | os.X_OK):
+        told = f"{there} cannot be written, so frames wait in memory alone; set OCPP_MONGO_JOURNAL_DIRECTORY"
+        return Finding("journal directory", "WARN", told)
+    return Finding("journal directory", "OK", f"{root} can be written")

@@ -22,6 +22,7 @@ Figures = dict[str, Any]
 
 _UNKNOWN = "unknown"
 _MOST_NAMES = 20
+_MOST_SESSIONS = 10
 
 
 def show(*, uri: str | None, database: str | None, station: str | None, as_json: bool) -> int:
@@ -48,6 +49,7 @@ def gather(database: Plain, settings: Settings, station: str | None) -> Figures:
     values = {} if station is None else {"metadata.station_id": {"$eq": station}}
     names: dict[str, str] = {str(kind): name for kind, name in settings.collections().items()}
     names["dead_letters"] = settings.dead_letters_collection
+    names["gaps"] = settings.gaps_collection
     counts = {name: _count(database, name, values if kind == "meter_values" else mine) for kind, name in names.items()}
     return {
         "server": shown(settings),
@@ -57,7 +59,39 @@ def gather(database: Plain, settings: Settings, station: str | None) -> Figures:
         "messages": _messages(database, settings.messages_collection, mine),
         "transactions": _transactions(database, settings.transactions_collection, mine),
         "stations": _stations(database, settings.stations_collection, mine),
+        "dead_letters": _dead_letters(database, settings.dead_letters_collection, mine),
+        "gaps": gaps(database, settings.gaps_collection, mine),
     }
+
+
+def gaps(database: Plain, collection: str, query: Figures) -> Figures:
+    """Return which frames are missing: by reason, and the sessions that lack most. Raises the driver's errors."""
+    found = database[collection]
+    missing: Figures = {"frames": {"$sum": "$frames"}, "last_at": {"$max": "$last_at"}}
+    by_reason = list(found.aggregate([{"$match": query}, {"$group": {"_id": "$reason", **missing}}]))
+    by_session = {"_id": "$session_id", "station_id": {"$first": "$station_id"}, **missing}
+    most: list[Figures] = [{"$sort": {"frames": -1, "_id": 1}}, {"$limit": _MOST_SESSIONS}]
+    sessions = found.aggregate([{"$match": query}, {"$group": by_session}, *most], allowDiskUse=True)
+    return {
+        "frames": sum(row["frames"] for row in by_reason),
+        "by_reason": {row["_id"]: row["frames"] for row in sorted(by_reason, key=lambda row: -row["frames"])},
+        "last_at": _text(max(_times(by_reason, "last_at"), default=None)),
+        "sessions": [
+            {
+                "session_id": row["_id"],
+                "station_id": row["station_id"],
+                "frames": row["frames"],
+                "last_at": _text(row["last_at"]),
+            }
+            for row in sessions
+        ],
+    }
+
+
+def _dead_letters(database: Plain, collection: str, query: Figures) -> Figures:
+    rows = database[collection].aggregate([{"$match": query}, {"$group": {"_id": "$reason", "count": {"$sum": 1}}}])
+    by_reason = Counter[str]({row["_id"] or _UNKNOWN: row["count"] for row in rows})
+    return {"total": sum(by_reason.values()), "by_reason": dict(by_reason.most_common())}
 
 
 def _count(database: Plain, collection: str, query: Figures) -> int:
@@ -148,6 +182,12 @@ def _print(figures: Figures) -> None:
     more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
     listed = f": {', '.join(names[:_MOST_NAMES])}{more}" if names else ""
     out.print(f"stations: {stations['total']}, {len(names)} connected{listed}")
+    _table("dead letters by reason (ocpp-mongo dead ls)", figures["dead_letters"]["by_reason"])
+    lacking = figures["gaps"]
+    if lacking["frames"]:
+        _table(f"{lacking['frames']:,} frame(s) missing, by reason", lacking["by_reason"])
+        sessions = {f"{row['station_id']}, session {row['session_id']}": row["frames"] for row in lacking["sessions"]}
+        _table("sessions that lack most frames", sessions)
 
 
 def _table(title: str, figures: dict[str, int]) -> None:

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 from bson.objectid import ObjectId
 
@@ -43,8 +43,11 @@ from ocpp_mongo_plugin.sink import Statistics
 _CHUNK = 1_000
 _LOOK_AGAIN = 0.05
 
-# A short life among others: what is open elsewhere is neither renewed nor closed by it.
-VISITING = {"record_all": False, "sync_interval": 3600, "call_timeout": 86_400}
+
+def visitor(settings: Settings, **given: Any) -> MongoPlugin:
+    """Return a plugin that only takes what it is handed, and answers for no connection of others meanwhile."""
+    own: dict[str, Any] = {"durability": "memory", "sync_interval": 3600, "call_timeout": 86_400, **given}
+    return MongoPlugin(settings.uri.get_secret_value(), settings.database, record_all=False, **own)
 
 
 def replay(
@@ -114,8 +117,7 @@ def _replay_left(settings: Settings, *, dry_run: bool) -> int:
 async def _adopt(settings: Settings, progress: Moving) -> Statistics:
     """Have a plugin of our own adopt what is left, as every start does, and wait until it has."""
     loop = asyncio.get_running_loop()
-    given = {**VISITING, "durability": "journal", "journal_directory": journal_root(settings)}
-    async with MongoPlugin(settings.uri.get_secret_value(), settings.database, **given) as plugin:
+    async with visitor(settings, durability="journal", journal_directory=journal_root(settings)) as plugin:
         await plugin.flush(FLUSH_SECONDS)  # by then it has looked for journals
         done, since = 0, loop.time()
         while plugin.is_recovering:
@@ -143,6 +145,7 @@ class _Result:
     new: int = 0
     already: int = 0
     refused: int = 0
+    left_out: int = 0
 
 
 def _replay_files(paths: Sequence[Path], settings: Settings, *, dry_run: bool, database_is_said: bool) -> int:
@@ -168,6 +171,8 @@ def _replay_files(paths: Sequence[Path], settings: Settings, *, dry_run: bool, d
         f"{result.already:,} already there, stored in {where}"
     )
     out.print("the files stay where they are")
+    if result.left_out:
+        say(f"{result.left_out:,} frame(s) were left out by exclude_actions")
     if result.refused:
         say(f"{result.refused:,} frame(s) were refused by MongoDB: ocpp-mongo dead ls")
     return int(not sound or bool(result.refused))
@@ -211,8 +216,7 @@ def _say_damage(found: Sequence[Segment]) -> bool:
 
 async def _submit(paths: Sequence[Path], settings: Settings, plain: Plain, progress: Moving) -> _Result:
     result = _Result()
-    uri = settings.uri.get_secret_value()
-    async with MongoPlugin(uri, settings.database, **VISITING, durability="memory") as plugin:
+    async with visitor(settings) as plugin:
         await plugin.flush(FLUSH_SECONDS)
         items = _items(paths, plain, settings)
         while chunk := list(itertools.islice(items, _CHUNK)):
@@ -222,6 +226,7 @@ async def _submit(paths: Sequence[Path], settings: Settings, plain: Plain, progr
             await submit(plugin, chunk)
             result.new += len(stored_keys(plain, settings, frames)) - len(known)
             progress.advance(len(frames))
+        result.left_out = plugin.stats.left_out
         result.refused = plugin.stats.dead_lettered + plugin.stats.dropped_messages
     return result
 

@@ -6,12 +6,14 @@ Hides how MongoDB lists indexes. Promises to change nothing that is there.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from pymongo import IndexModel
-from pymongo.errors import OperationFailure
+from pymongo.errors import CollectionInvalid, OperationFailure
 
+from ocpp_mongo_plugin.cli.roles import collections_of
 from ocpp_mongo_plugin.cli.server import Plain, connected, naming, settings_of, shown
 from ocpp_mongo_plugin.cli.terminal import out, say
 from ocpp_mongo_plugin.documents import INDEXES
@@ -52,9 +54,10 @@ def schema_of(database: Plain, settings: Settings) -> Schema:
     schema = Schema()
     existing = set(database.list_collection_names())
     names = {str(kind): name for kind, name in settings.collections().items()}
+    for name in collections_of(settings):
+        (schema.collections if name in existing else schema.absent_collections).append(name)
     for kind, models in INDEXES.items():
         name = names[kind]
-        (schema.collections if name in existing else schema.absent_collections).append(name)
         found = _indexes(database, name)
         for index in _expected(models, name):
             there = (index.keys, index.unique) in found
@@ -67,6 +70,9 @@ def create(*, uri: str | None, database: str | None) -> int:
     settings = settings_of(uri, database)
     with connected(settings) as opened, naming(settings), translated("creating indexes"):
         before = schema_of(opened, settings)
+        for name in before.absent_collections:
+            with suppress(CollectionInvalid):  # somebody else was quicker
+                opened.create_collection(name)
         problems = Store(opened, settings, recorder_name()).prepare()
         after = schema_of(opened, settings)
     out.print(f"{shown(settings)}, database {settings.database}")
