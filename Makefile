@@ -6,10 +6,10 @@ ARGS ?=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test unit lint format clean
+.PHONY: help demo test unit faults faults-full soak lint format clean
 
 help: ## Show the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(VENV)/package.stamp ## Record a simulated station into a MongoDB of its own (ARGS="...")
 	$(BIN)/ocpp-mongo demo $(ARGS)
@@ -19,6 +19,15 @@ test: $(VENV)/dev.stamp ## Run all tests (ARGS="-k embedded")
 
 unit: $(VENV)/dev.stamp ## Run the tests that need neither a server nor programs of their own
 	$(BIN)/python -m pytest -m "not mongod and not programs" $(ARGS)
+
+faults: $(VENV)/dev.stamp ## Kill servers, networks and processes, and judge what is stored (about ten minutes)
+	OCPP_MONGO_FAULTS=1 $(BIN)/python -m pytest tests/faults -m faults $(ARGS)
+
+faults-full: $(VENV)/dev.stamp ## The same at full depth: every system call, a primary cut off (an hour or more)
+	OCPP_MONGO_FAULTS=1 OCPP_MONGO_FAULTS_FULL=1 $(BIN)/python -m pytest tests/faults -m faults $(ARGS)
+
+soak: $(VENV)/dev.stamp ## Random faults for an hour, and whether anything grows (ARGS="...")
+	OCPP_MONGO_FAULTS=1 OCPP_MONGO_SOAK_SECONDS=3600 $(BIN)/python -m pytest tests/faults -m faults -k f29 $(ARGS)
 
 lint: $(VENV)/dev.stamp ## Check style, format, types and the direction of imports
 	$(BIN)/ruff check

@@ -57,11 +57,15 @@ class Target(NamedTuple):
     server: str
     """Hosts of the URI, without credentials."""
     database: str
+    collections: tuple[str, ...] = ()
+    """Their names, where they are not the usual ones."""
 
     @property
     def directory(self) -> str:
         """The name of the directory that holds the journals for it."""
-        told = hashlib.blake2b(json.dumps([self.server, self.database]).encode(), digest_size=6).hexdigest()
+        told = hashlib.blake2b(
+            json.dumps([self.server, self.database, *self.collections]).encode(), digest_size=6
+        ).hexdigest()
         return f"{re.sub(r'[^A-Za-z0-9_-]', '_', self.database)[:40]}-{told}"
 
 
@@ -248,7 +252,9 @@ class Journal:
         """Begin a new segment. Raises OSError."""
         self._number += 1
         path = self.directory / f"{self._number:08}.journal"
-        head = segments.header(Header(self._recorder, *self._target, datetime.now(timezone.utc)))
+        head = segments.header(
+            Header(self._recorder, self._target.server, self._target.database, datetime.now(timezone.utc))
+        )
         file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
         segment = Segment(self._number, path)
         before, self._file = self._file, file

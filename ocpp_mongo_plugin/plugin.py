@@ -44,7 +44,14 @@ from ocpp_mongo_plugin.masking import masked
 from ocpp_mongo_plugin.recording import Batch, Decoded, Item, without_credentials
 from ocpp_mongo_plugin.redaction import MASK, Policy, Redactor
 from ocpp_mongo_plugin.repositories import Messages, MeterValues, Sessions, Stations, Transactions
-from ocpp_mongo_plugin.settings import DEFAULT_URI, PREFIX, Settings, read_settings, without_password
+from ocpp_mongo_plugin.settings import (
+    DEFAULT_URI,
+    PREFIX,
+    Settings,
+    read_settings,
+    unusual_collections,
+    without_password,
+)
 from ocpp_mongo_plugin.sink import Health, Sink, Statistics, awaited_signal
 from ocpp_mongo_plugin.store import Store, recorder_name
 from ocpp_mongo_plugin.transactions import ID_TAG_FIELDS
@@ -179,7 +186,7 @@ class MongoPlugin:
 
     def _target(self) -> Target:
         if self._handle is not None:
-            return Target(hosts_of(self._handle) or "memory", self._handle.name)
+            return Target(hosts_of(self._handle) or "memory", self._handle.name, unusual_collections(self.settings))
         return target_of(self.settings)
 
     def _without_credentials(self, item: Item) -> Item:
@@ -545,7 +552,7 @@ def target_of(settings: Settings) -> Target:
     """Return what the journals of these settings are for: hosts and database, without credentials."""
     hosts = re.sub(r"^[a-z+]+://", "", settings.uri.get_secret_value()).rpartition("@")[2]
     named = re.split(r"[/?]", hosts)[0].lower().split(",")
-    return Target(",".join(sorted(named)), settings.database)
+    return Target(",".join(sorted(named)), settings.database, unusual_collections(settings))
 
 
 def policy_of(settings: Settings) -> Policy:

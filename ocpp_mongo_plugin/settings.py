@@ -161,6 +161,14 @@ class Settings(BaseSettings):
         }
 
 
+def unusual_collections(settings: Settings) -> tuple[str, ...]:
+    """Return the names of the collections; none where all are the usual ones."""
+    names = tuple(name for name in Settings.model_fields if name.endswith("_collection"))
+    chosen = tuple(str(getattr(settings, name)) for name in names)
+    usual = tuple(str(Settings.model_fields[name].default) for name in names)
+    return () if chosen == usual else chosen
+
+
 def read_settings(given: Mapping[str, Any]) -> Settings:
     """Return the settings: what is given, else the environment, else the defaults.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import get_args
 
 from ocpp_mongo_plugin.cli.app import app
 from ocpp_mongo_plugin.settings import PREFIX, Settings
@@ -37,15 +38,26 @@ def test_every_setting_is_documented_as_it_is():
 
 def test_every_command_is_in_the_readme_and_no_other():
     commands = {c.name or c.callback.__name__ for c in app.registered_commands}
+    commands |= {group.typer_instance.info.name for group in app.registered_groups}
     readme = (ROOT / "README.md").read_text()
     assert set(re.findall(r"^\| `ocpp-mongo (\w+)", readme, re.MULTILINE)) == commands
 
 
 def test_every_collection_is_in_the_readme():
     readme = (ROOT / "README.md").read_text()
-    named = set(re.findall(r"^\| `(\w+)` \|", readme, re.MULTILINE))
+    table = readme.split("## What is stored")[1].split("## ")[0]
+    named = set(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE))
     settings = Settings()
-    assert named == {*settings.collections().values(), settings.dead_letters_collection}
+    others = {settings.dead_letters_collection, settings.gaps_collection, settings.forgotten_collection}
+    assert named == {*settings.collections().values(), *others}
+
+
+def test_every_durability_is_in_the_readme_and_its_default_is_the_one_that_is_said():
+    table = (ROOT / "README.md").read_text().split("## What it promises")[1]
+    (told,) = get_args(Settings.model_fields["durability"].annotation)[:1]
+    assert set(re.findall(r"^\| `([a-z-]+)`", table, re.MULTILINE)) == {"durability", *get_args(told)}
+    assert f"{Settings().fsync_interval} s" in table
+    assert f"{Settings().buffer_size:,} frames or {Settings().buffer_bytes >> 20} MiB" in table
 
 
 def test_every_module_is_in_the_architecture_and_no_other():

@@ -349,3 +349,11 @@ def test_after_a_power_failure_there_is_what_was_synced_and_never_garbage(
     assert found[:safe] == frames[:safe]
     assert all(one in frames for one in found)
     assert [one.sequence for one in found] == sorted({one.sequence for one in found})
+
+
+def test_other_collections_of_one_database_are_another_target(opened_journal: Any, root: Path):
+    journal = opened_journal()
+    journal.append(encode(frame(0)))
+    leave(journal)
+    assert list(adopt(root, TARGET._replace(collections=("other",)))) == []
+    assert len(left_by_the_dead(root)) == 3

@@ -709,6 +709,7 @@ def test_a_property_with_the_name_of_a_credential_is_masked_wherever_it_is(name)
     f'[2,"7","NotifyEvent",{{"eventData":[{{"actualValue":"{CANARY}}}]',
     f'[2,"7","ChangeConfiguration",{{"value":"{CANARY}}}]',
     f'[2,"7","Authorize",{{"idToken":{{"idToken":"{CANARY}}}]',
+    f'[2,"7","Authorize",{{"idToken":{{"idToken":"{CANARY}}}}}]',
     f'[2,"7","Authorize",{{"idToken":{{"idToken":"{CANARY}","additionalInfo":[{{"type":"x"}}]',
 ])  # fmt: skip
 def test_a_text_that_is_cut_off_where_it_looks_whole_keeps_no_secret(text):
