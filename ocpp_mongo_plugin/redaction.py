@@ -36,6 +36,7 @@ _PSEUDONYM = "anon-"
 _PSEUDONYM_LENGTH = 20  # OCPP 1.6, section 7.28: an IdToken has at most 20 characters
 _MOST_PATHS = 200
 _NESTED_TEXTS = 4
+_LONGEST_SEPARATOR = 16
 _LEAST_ECHO = 4
 _LONGEST_ECHO = 1024
 _MOST_ECHOES = 64
@@ -588,7 +589,8 @@ class _Credentials(_Walk):
             if index > 4:  # noqa: PLR2004 - OCPP-J knows no more
                 return self._beyond(member)
             path = _root("error_description" if index == 3 else "error_details")  # noqa: PLR2004 - as above
-            if told:
+            # Where the description tells of a credential, so may the details, without the names beside it.
+            if told or (index == 4 and self.paths):  # noqa: PLR2004 - as above
                 return self.mask(member, path)
             self.error = True
             changed = self.value("", member, path, parent="", vendor=False, hidden=False)
@@ -626,6 +628,8 @@ class _Credentials(_Walk):
     def _opaque(self, data: Any, rule: Rule, path: Path) -> Any:
         if data is None or data in ("", MASK):
             return data
+        if isinstance(data, str) and len(data) <= _LONGEST_SEPARATOR and sum(map(str.isalnum, data)) < _LEAST_ECHO:
+            return data  # no credential has fewer letters and digits; some stations send a comma
         if isinstance(data, str) and _IS_HASHED.fullmatch(data):
             return data
         if rule == "keep":

@@ -486,7 +486,7 @@ class Store:
         Raises:
             PyMongoError: do it again; what is done already stays done.
         """
-        names = {id_tag, redactor.pseudonym(id_tag)}
+        names = {id_tag, redactor.pseudonym(id_tag)} - {MASK}
         for name in names:
             mark = {"_id": redactor.digest(name), "kind": "mark", "at": now}
             with pymongo.timeout(self._settings.operation_timeout), contextlib.suppress(DuplicateKeyError):

@@ -341,7 +341,13 @@ def test_an_error_whose_call_is_unknown_is_searched(description):
     )
     assert CANARY not in text
     assert "12345678" not in text
-    assert paths == ("error_description", "error_details.cause", "error_details.basicAuthPassword")
+    assert paths == ("error_description", "error_details")
+    text, paths = cleaned(
+        frame(4, "7", "FormationViolation", "", {"cause": description, "basicAuthPassword": 12345678})
+    )
+    assert CANARY not in text
+    assert "12345678" not in text
+    assert paths == ("error_details.cause", "error_details.basicAuthPassword")
 
 
 def test_a_broken_answer_does_not_echo_either():
@@ -727,3 +733,18 @@ def test_an_answer_to_a_data_transfer_is_known_by_its_call_too():
 def test_a_number_that_json_cannot_say_is_kept_as_it_was_written():
     text = frame(*call("Heartbeat", {"password": CANARY})).replace("}]", ',"x":1e999}]')
     assert cleaned(text)[0] == text.replace(CANARY, MASK)
+
+
+def test_data_of_a_transfer_that_has_no_room_for_a_credential_is_kept():
+    text = '[2,"1","DataTransfer",{"vendorId":"EV-BOX","messageId":"evbGPSNotification","data":","}]'
+    assert Redactor().credentials("CP1", "s", text) == (text, ())
+    longer = text.replace('"data":","', '"data":"1234"')
+    assert "1234" in longer
+    assert "1234" not in Redactor().credentials("CP1", "s", longer)[0]
+
+
+def test_details_of_an_error_go_with_a_description_that_tells_of_a_credential():
+    text = '[4,"9","GenericError","cannot set AuthorizationKey=hunter2",{"value":"hunter2"}]'
+    cleaned, paths = Redactor().credentials("CP1", "s", text)
+    assert "hunter2" not in cleaned
+    assert paths == ("error_description", "error_details")
