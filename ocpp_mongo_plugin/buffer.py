@@ -74,12 +74,13 @@ class Buffer:
         self,
         settings: Settings,
         journal: Journal | None,
-        redact: Callable[[Item], Item],
+        redact: Callable[[Item], Item | None],
         lost: Callable[[list[Frame], str], None],
     ) -> None:
-        """Keep at most ``buffer_size`` frames in memory; ``redact`` takes the credentials out before the disk.
+        """Keep at most ``buffer_size`` frames in memory; ``lost`` is told of every loss.
 
-        ``lost`` is told of every loss.
+        ``redact`` takes the credentials out before the disk; it returns None for what would hold up the host's turn,
+        and waits in memory alone.
         """
         self._settings = settings
         self.journal = journal
@@ -107,8 +108,9 @@ class Buffer:
         """Take an item; return False when it, or an older one in its place, is lost."""
         data = None
         if self.journal is not None:
-            item = self._redact(item)
-            data = encode(item)
+            redacted = self._redact(item)
+            if redacted is not None:
+                item, data = redacted, encode(redacted)
         weight = _weight(item)
         is_frame = type(item) is Frame
         dropped: list[Item] = []

@@ -43,6 +43,7 @@ LOCK, QUARANTINE = "lock", "quarantine"
 _SEGMENT_NAME = re.compile(r"(\d{8,})\.journal")
 _MOST_SEGMENT_BYTES = 8 * 1024 * 1024
 _SEGMENTS = 8
+_READ_AT_ONCE = 1024 * 1024
 _RETRY = 1.0
 FULL = "the journal is full"
 
@@ -341,14 +342,19 @@ class Journal:
         self, segment: Segment, start: int, size: int, most: int, found: list[tuple[Item | None, Segment]]
     ) -> Place:
         end = start
+        length = min(size - start, _READ_AT_ONCE)
         try:
             with segment.path.open("rb") as file:
                 file.seek(start)
-                data = file.read(size - start)
+                data = file.read(length)
+                if length < size - start and _is_cut(data):
+                    data += file.read(size - start - length)
         except OSError:
             return Place(segment.number + 1, 0)
         for one in segments.records(data):
             if isinstance(one, Damage):
+                if one.torn and start + len(data) < size:
+                    break  # the rest of it comes with the next piece
                 end = start + one.offset + one.length
                 found.append((None, segment))
             else:
@@ -672,6 +678,12 @@ def _make_own(root: Path, directory: Path) -> int:
         shutil.rmtree(fresh, ignore_errors=True)
         raise
     return file
+
+
+def _is_cut(data: bytes) -> bool:
+    """Whether a piece of a segment holds not even one whole record."""
+    first = next(segments.records(data), None)
+    return isinstance(first, Damage) and first.torn
 
 
 def _sync_directory(directory: Path) -> None:

@@ -139,7 +139,7 @@ class MongoPlugin:
         """Open the journal, and start what carries frames to the store."""
         listener = _Listener(self._hooks)
         journal = self._open_journal()
-        self._buffer = Buffer(self.settings, journal, self._without_credentials, listener.lost)
+        self._buffer = Buffer(self.settings, journal, self._cleaned_in_turn, listener.lost)
         self._sink = Sink(
             self._connect,
             self.settings,
@@ -147,6 +147,7 @@ class MongoPlugin:
             recorder=self._recorder,
             buffer=self._buffer,
             redactor=self._redactor,
+            clean=self._without_credentials,
             adopt=None if journal is None else partial(adopt, self._journal_root(), self._target()),
             poll=self._capture.poll,
             at_end=self._hooks.stop,
@@ -192,6 +193,14 @@ class MongoPlugin:
     def _without_credentials(self, item: Item) -> Item:
         with self._redacting:  # several loops of the host may record at once
             return without_credentials(self._redactor, item)
+
+    def _cleaned_in_turn(self, item: Item) -> Item | None:
+        """Return the item without credentials; None where finding them would hold the host up for long."""
+        if type(item) is Frame and len(item.text) > _LONGEST_IN_TURN:
+            if self._redactor.is_suspicious(item.session_id, item.text):
+                return None
+            return item
+        return self._without_credentials(item)
 
     def _pace(self) -> Awaitable[None] | None:
         """Return what holds up the host's send or receive while frames would be lost, by the setting overflow."""
@@ -509,6 +518,8 @@ _SAY_AGAIN_AFTER = 60.0
 _ROOM_POLL = 0.005
 _LONGEST_SYNC = 5.0
 """Seconds that a send or receive is held up for a disk that does not answer."""
+_LONGEST_IN_TURN = 128 * 1024
+"""Characters; a longer frame that may hold a credential waits in memory alone, since cleaning it takes milliseconds."""
 _PATIENCE = 600.0
 """Seconds that a whole collection may be read for."""
 

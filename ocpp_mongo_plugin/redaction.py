@@ -106,7 +106,7 @@ class Redactor:
 
         OCPP 1.6 security white paper, A01.FR.12: the content of AuthorizationKey is not to be disclosed in logs.
         """
-        if self.policy.unsafe_keep_credentials or not self._suspicious(session_id, text):
+        if not self.is_suspicious(session_id, text):
             return text, ()
         try:
             return self._without_credentials(station_id, session_id, text)
@@ -169,8 +169,10 @@ class Redactor:
             self._names[name] = judged
         return judged
 
-    def _suspicious(self, session_id: str, text: str) -> bool:
-        """Say cheaply whether there can be anything to remove; runs for each frame in the host's turn."""
+    def is_suspicious(self, session_id: str, text: str) -> bool:
+        """Say cheaply whether there can be a credential to remove; runs for each frame in the host's turn."""
+        if self.policy.unsafe_keep_credentials:
+            return False
         # A backslash hides any of the markers, and what does not end as messages end may have been cut off.
         if "\\" in text or text[-2:] != "}]" or self._always:
             return True

@@ -27,7 +27,7 @@ from ocpp_mongo_plugin.driver_errors import ErrorClass, classify, describe
 from ocpp_mongo_plugin.frames import Frame
 from ocpp_mongo_plugin.journal import AbandonedJournal, Chunk
 from ocpp_mongo_plugin.ledger import Ledger
-from ocpp_mongo_plugin.recording import Batch, Decoded, Item, Loaded, Recording, Wanted, without_credentials
+from ocpp_mongo_plugin.recording import Batch, Decoded, Item, Loaded, Recording, Wanted
 from ocpp_mongo_plugin.redaction import Redactor
 from ocpp_mongo_plugin.settings import Settings
 from ocpp_mongo_plugin.store import Store, Written
@@ -134,14 +134,15 @@ class Sink:
         recorder: str,
         buffer: Buffer,
         redactor: Redactor,
+        clean: Callable[[Item], Item],
         adopt: Callable[[], Iterator[AbandonedJournal]] | None = None,
         poll: Callable[[], None] | None = None,
         at_end: Callable[[float], None] | None = None,
     ) -> None:
         """Carry what ``buffer`` holds to the store that ``connect`` opens on the thread.
 
-        ``adopt`` names the journals of dead processes, ``poll`` is called with each sync, and ``at_end`` at last, with
-        the seconds that are left for it.
+        ``clean`` takes the credentials out, ``adopt`` names the journals of dead processes, ``poll`` is called with each
+        sync, and ``at_end`` at last, with the seconds that are left for it.
         """
         self._at_end_step = at_end
         self._connect = connect
@@ -150,6 +151,7 @@ class Sink:
         self._poll = poll
         self._adopt = adopt
         self._redactor = redactor
+        self._clean = clean
         self._recorder = recorder
         self._lease = timedelta(seconds=_LEASE_IN_SYNCS * settings.sync_interval)
         self._recording = Recording(leave_out=settings.exclude_actions, recorder=recorder, lease=self._lease)
@@ -392,7 +394,7 @@ class Sink:
             self._hurry = False
             closing = self._closing_at is not None
         while True:
-            items = [entry.item for entry in self.buffer.take(self._settings.batch_limit)]
+            items = self._taken()
             sync_due = time.monotonic() >= self._next_sync
             with self._lock:
                 more = bool(len(self.buffer))
@@ -413,6 +415,11 @@ class Sink:
             self._recover()
             if not more or self._is_over():
                 break
+
+    def _taken(self) -> list[Item]:
+        # What is in a journal was cleaned before it got there.
+        entries = self.buffer.take(self._settings.batch_limit)
+        return [self._clean(entry.item) if entry.segment is None else entry.item for entry in entries]
 
     def _journal_is_crowded(self) -> bool:
         return self.buffer.journal is not None and self.buffer.journal.is_crowded
@@ -501,7 +508,9 @@ class Sink:
             self._next_journal()
             return
         try:
-            outcome = self._carry(chunk.items, everything=bool(chunk.whole), fresh=False)
+            outcome = self._carry(
+                [self._clean(item) for item in chunk.items], everything=bool(chunk.whole), fresh=False
+            )
         except Exception:
             abandoned.spoil(chunk)
             raise
@@ -521,11 +530,8 @@ class Sink:
     def _decode(self, items: Sequence[Item], *, fresh: bool) -> list[Decoded]:
         decoded = []
         figures: Counter[str] = Counter()
-        # With a journal that was done before the frame reached the disk.
-        clean = self.buffer.journal is None or not fresh
         for index, item in enumerate(items):
-            without = without_credentials(self._redactor, item) if clean else item
-            one = self._listener.redacted(self._recording.decode(without, self._redactor))
+            one = self._listener.redacted(self._recording.decode(item, self._redactor))
             decoded.append(one)
             if fresh and isinstance(one.item, Frame) and one.message is not None:
                 figures.update(("decoded", one.item.direction, one.message.message_type))

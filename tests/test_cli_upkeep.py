@@ -20,7 +20,6 @@ from test_cli import IMPATIENT, NOBODY, run
 from ocpp_mongo_plugin import MongoPlugin
 from ocpp_mongo_plugin.dead_letters import DeadLetterFiles
 from ocpp_mongo_plugin.embedded import EmbeddedMongod
-from ocpp_mongo_plugin.journal import LOCK
 from ocpp_mongo_plugin.plugin import target_of
 from ocpp_mongo_plugin.settings import read_settings
 
@@ -318,12 +317,12 @@ def test_a_foreign_file_is_said_to_be_damaged(place: Place, tmp_path: Path):
 
 START = '[2,"1","StartTransaction",{"connectorId":1,"idTag":"T","meterStart":10,"timestamp":"2026-03-01T12:00:00Z"}]'
 STARTED = '[3,"1",{"transactionId":77,"idTagInfo":{"status":"Accepted"}}]'
-STRANGE = '[2,"2","DataTransfer",{"vendorId":"\x1b[2J :car: é"}]'
+STRANGE = '[2,"2","DataTransfer",{"vendorId":"\x9b2J :car: é"}]'
 
 
 def forbid(plain: Any, action: str | None) -> None:
     if action is not None:
-        plain.create_collection("ocpp_messages", validator={"action": {"$ne": action}})
+        plain.create_collection("ocpp_messages", validator={"$nor": [{"action": action, "message_type": "Call"}]})
     else:
         plain.command("collMod", "ocpp_messages", validator={})
 
@@ -375,8 +374,8 @@ async def test_a_letter_on_disk_is_stored_and_removed(place: Place, plain: Any):
     assert (listed["key"], listed["where"]) == (str(letter["_id"]), ["disk"])
     assert place.told("dead", "show", letter["_id"])["raw"] == STRANGE
     shown = place.cli("dead", "show", letter["_id"]).stdout
-    assert "\x1b" not in shown
-    assert "\\x1b[2J :car: é" in shown
+    assert "\x9b" not in shown
+    assert "\\x9b2J :car: é" in shown
     assert "dead letters on disk: 1 in" in place.cli("doctor").stdout
     forbid(plain, None)
     assert place.cli("dead", "retry", OCPP_MONGO_DATA_TRANSFER='{"*":"keep"}').returncode == 0
@@ -429,7 +428,7 @@ def test_a_key_of_no_letter_is_named(place: Place):
         for key in ("nonsense", str(ObjectId())):
             done = place.cli("dead", command, key)
             assert done.returncode == 1
-            assert done.stderr.startswith(f"ocpp-mongo: there is no dead letter '{key}'")
+            assert f"there is no dead letter '{key}'; 'ocpp-mongo dead ls' says which there are" in done.stderr
 
 
 # -- roles --------------------------------------------------------------------------------------------------------
@@ -437,9 +436,8 @@ def test_a_key_of_no_letter_is_named(place: Place):
 
 def test_roles_are_for_people_and_never_hold_a_password(place: Place):
     shown = place.cli("roles", "--user", "anna").stdout
-    assert shown.count("createRole") == shown.count("createUser") == shown.count("passwordPrompt()") - 0 == 3 or (
-        shown.count("db.createRole(") == shown.count("db.createUser(") == 3
-    )
+    assert shown.count("db.createRole(") == shown.count("db.createUser(") == 3
+    assert shown.count("pwd: passwordPrompt()") == 3
     assert 'user: "anna", pwd: passwordPrompt()' in shown
     assert all("pwd" not in user for user in place.told("roles")["users"])
 
@@ -482,7 +480,7 @@ async def test_the_printed_roles_are_enough_and_not_more(
         await plugin.flush()
         assert str(plugin.health).startswith("ok")
         assert (plugin.stats.stored, plugin.stats.last_error) == (3, None)
-        assert (await plugin.transactions.find())[0].transaction_id == 77
+        assert (await plugin.transactions.get(77, "CP1")).connector_id == 1
         assert await plugin.gaps() == []
         await plugin.forget("T")
         plugin.end("CP1")
@@ -495,7 +493,10 @@ async def test_the_printed_roles_are_enough_and_not_more(
     assert "user rec of lab may read and write, and all indexes are there" in checked.stdout
     assert "WARN" not in checked.stdout
     assert reader.cli("stats").returncode == 0
-    assert "FAIL  rights: user rec-reader of lab may not insert" in reader.cli("doctor").stdout
+    assert (
+        "FAIL  rights: user rec-reader of lab may not find in forgotten; insert in any collection"
+        in reader.cli("doctor").stdout
+    )
     for user, refused in ((recorder, ("delete", "drop", "index")), (reader, ("delete", "drop", "index", "insert"))):
         with MongoClient[dict[str, Any]](user.uri) as client:
             for what in refused:
@@ -545,7 +546,9 @@ async def test_forget_asks_at_a_terminal(place: Place, plain: Any, answer: str, 
     command += ["--uri", place.uri, "--database", place.database]
     os.write(ours, f"{answer}\n".encode())
     try:
-        done = subprocess.run(command, stdin=its, capture_output=True, text=True, timeout=30, check=False)
+        done = subprocess.run(  # noqa: ASYNC221 - nothing else runs in this loop
+            command, stdin=its, capture_output=True, text=True, timeout=30, check=False
+        )
     finally:
         os.close(ours)
         os.close(its)
@@ -602,4 +605,3 @@ def test_doctor_looks_at_this_disk_also_without_a_server(place: Place, tmp_path:
     taken.touch()
     checked = place.cli("doctor", "--uri", NOBODY, OCPP_MONGO_JOURNAL_DIRECTORY=str(taken / "journals"), **IMPATIENT)
     assert f"WARN  journal directory: {taken} is no directory" in checked.stdout
-    assert LOCK == "lock"

@@ -137,6 +137,22 @@ async def test_journal_sync_holds_a_frame_up_until_the_disk_has_it(mock_database
         assert synced == [0]
 
 
+async def test_a_long_frame_that_may_hold_a_credential_does_not_hold_the_host_up(mock_database: Any, tmp_path: Path):
+    """It waits in memory alone, is redacted behind the buffer, and never reaches the disk as it was."""
+    where = {"database": mock_database, "durability": "journal", "journal_directory": tmp_path, "flush_interval": 5}
+    long = '[2,"1","DataTransfer",{"vendorId":"v","data":"c4n4ry"},"%s"]' % ("x" * 200_000)
+    plain = '[2,"2","LogStatusNotification",{"x":"%s"}]' % ("y" * 200_000)
+    async with MongoPlugin(**where) as plugin:
+        plugin.record("CP1", "received", long, "1.6")
+        plugin.record("CP1", "received", plain, "1.6")
+        on_disk = b"".join(path.read_bytes() for path in journals(tmp_path))
+        assert b"c4n4ry" not in on_disk
+        assert plain.encode() in on_disk
+        found = await plugin.messages.find(limit=None)
+    assert sorted(len(m.raw) > 200_000 for m in found) == [True, True]
+    assert not [m for m in found if "c4n4ry" in m.raw]
+
+
 # -- overflow ---------------------------------------------------------------------------------------------------
 
 

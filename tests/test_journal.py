@@ -157,9 +157,10 @@ def test_a_full_journal_takes_nothing_more_until_something_is_stored(opened_jour
     assert journal.trouble is None
 
 
-def test_what_memory_has_no_room_for_is_read_back_in_order(opened_journal: Any):
+def test_what_memory_has_no_room_for_is_read_back_in_order(opened_journal: Any, monkeypatch: pytest.MonkeyPatch):
     journal = opened_journal(most_bytes=1024 * 1024)
-    frames = [frame(number, "x" * 3000) for number in range(200)]
+    monkeypatch.setattr(module, "_READ_AT_ONCE", 10_000)
+    frames = [frame(number, "x" * (30_000 if number % 50 == 7 else 3000)) for number in range(200)]
     for one in frames:
         journal.append(encode(one))
     found, place = [], Place(1, 0)
