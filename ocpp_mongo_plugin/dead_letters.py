@@ -34,6 +34,7 @@ _KEPT = (
     "timestamp",
     "action",
     "redacted",
+    "delivered",
 )
 
 

@@ -148,7 +148,7 @@ class MongoPlugin:
             buffer=self._buffer,
             redactor=self._redactor,
             clean=self._without_credentials,
-            adopt=None if journal is None else partial(adopt, self._journal_root(), self._target()),
+            adopt=None if self.durability == "memory" else partial(adopt, self._journal_root(), self._target()),
             poll=self._capture.poll,
             at_end=self._hooks.stop,
         )
@@ -321,8 +321,8 @@ class MongoPlugin:
         """Say that the connection of frames recorded by hand is over."""
         self._capture.end(station_id, session)
 
-    def submit(self, item: Frame | SessionChange) -> bool:
-        """Hand over a frame or session change from elsewhere, such as an import; False when there was no room.
+    def submit(self, item: Item) -> bool:
+        """Hand over what was captured elsewhere, such as by an import; False when there was no room.
 
         Raises:
             NotStartedError: the plugin is not started.
@@ -497,6 +497,8 @@ class MongoPlugin:
             "timeoutMS": timeout,
             "serverSelectionTimeoutMS": timeout,
             "connectTimeoutMS": min(timeout, 5000),
+            # After a server said that it goes down, the driver looks for it only with its next heartbeat.
+            "heartbeatFrequencyMS": _HEARTBEAT_MS,
             "tz_aware": True,
             "appname": _APPLICATION,
         }
@@ -518,6 +520,7 @@ _SAY_AGAIN_AFTER = 60.0
 _ROOM_POLL = 0.005
 _LONGEST_SYNC = 5.0
 """Seconds that a send or receive is held up for a disk that does not answer."""
+_HEARTBEAT_MS = 3000
 _LONGEST_IN_TURN = 128 * 1024
 """Characters; a longer frame that may hold a credential waits in memory alone, since cleaning it takes milliseconds."""
 _PATIENCE = 600.0

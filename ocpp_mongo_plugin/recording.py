@@ -109,6 +109,8 @@ class _Line:
     source: str = "websocket"
     foreign: bool = False
     """Whether a process that is dead recorded it: nothing of it is open or awaited here."""
+    announced: bool = False
+    """Whether its opening was told."""
     begun: bool = False
     """Whether a frame of it was seen."""
     last_sequence: int = -1
@@ -348,6 +350,7 @@ class Recording:
         line = self._lines.setdefault(session.session_id, _Line(Conversation(), station_id=session.station_id))
         line.role = line.role or session.role
         line.source = session.source
+        line.announced = True
         line.foreign = session.recorder not in (None, self._recorder)
         self.ledger.merge(Merge("sessions", session.session_id, _session_parts(change, self._owner(change))))
         if session.source != "import":
@@ -384,8 +387,8 @@ class Recording:
 
     def living(self) -> list[tuple[str, str]]:
         """Return session and station of every connection that is open here."""
-        lines = self._lines.items()
-        return [(key, line.station_id) for key, line in lines if line.source != "import" and not line.foreign]
+        own = [(k, line) for k, line in self._lines.items() if line.announced and not line.foreign]
+        return [(key, line.station_id) for key, line in own if line.source != "import"]
 
     def forget(self, redactor: Redactor) -> None:
         """Take what is not to be kept of persons out of what is remembered; all that is known is in the store."""

@@ -74,6 +74,8 @@ class Statistics:
     """Session changes and other items that are no frames, and were lost."""
     recovered: int = 0
     """Frames stored out of the journals of processes that died; not among the captured."""
+    recovered_dead_letters: int = 0
+    """Frames of those journals that MongoDB refused."""
     damaged: int = 0
     """Stretches of those journals that could not be read."""
     held_up: int = 0
@@ -141,8 +143,8 @@ class Sink:
     ) -> None:
         """Carry what ``buffer`` holds to the store that ``connect`` opens on the thread.
 
-        ``clean`` takes the credentials out, ``adopt`` names the journals of dead processes, ``poll`` is called with each
-        sync, and ``at_end`` at last, with the seconds that are left for it.
+        ``clean`` takes the credentials out, ``adopt`` names the journals of dead processes, ``poll`` is called with
+        each sync, and ``at_end`` at last, with the seconds that are left for it.
         """
         self._at_end_step = at_end
         self._connect = connect
@@ -311,6 +313,7 @@ class Sink:
             lost=MappingProxyType(lost),
             lost_changes=counts["lost_changes"],
             recovered=counts["recovered"],
+            recovered_dead_letters=counts["recovered_dead"],
             damaged=counts["damaged"],
             held_up=counts["held_up"],
             redacted=counts["redacted"],
@@ -519,6 +522,7 @@ class Sink:
         batch, dead = outcome
         with self._lock:
             self._counts["recovered"] += batch.frames - dead
+            self._counts["recovered_dead"] += dead
         abandoned.settle(chunk)
         self._tell(batch)
 

@@ -505,9 +505,12 @@ class Store:
     def _forget_in_messages(self, mention: re.Pattern[str], redactor: Redactor) -> int:
         changed = 0
         collection = self._collections["messages"]
-        for document in collection.find({"raw": mention}):
-            raw, paths = redactor.personal(document["station_id"], document["session_id"], document["raw"])
-            if raw == document["raw"]:
+        compressed = {"raw_zlib": {"$exists": True}}
+        for document in collection.find({"$or": [{"raw": mention}, compressed]}):
+            packed = document.get("raw_zlib")
+            text = zlib.decompress(packed).decode("utf-8", "surrogatepass") if packed else document["raw"]
+            raw, paths = redactor.personal(document["station_id"], document["session_id"], text)
+            if raw == text:
                 continue
             message = decode(raw)
             values = {
@@ -517,6 +520,11 @@ class Store:
                 "error_description": message.error_description,
                 "redacted": sorted({*(document.get("redacted") or ()), *paths}),
             }
+            if packed:  # what was too long as it was still is
+                values = {
+                    "raw_zlib": zlib.compress(raw.encode("utf-8", "surrogatepass")),
+                    "redacted": values["redacted"],
+                }
             with pymongo.timeout(self._settings.operation_timeout):
                 collection.update_one({"_id": document["_id"]}, {"$set": transcription.storable(values)})
             changed += 1

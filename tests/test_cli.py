@@ -100,13 +100,12 @@ def test_an_import_stores_every_frame_in_order_and_a_second_one_stores_no_frame(
 ) -> None:
     files = sorted(Path(__file__).parent.glob("data/*.jsonl"))
     expected = [json.loads(line)["raw"] for file in files for line in file.read_text("utf-8").splitlines()]
-    kept = {"OCPP_MONGO_DATA_TRANSFER": '{"*": "keep"}'}
-    first = cli("import", *files, **kept)
+    first = cli("import", *files)
     assert (first.returncode, first.stderr) == (0, "")
     assert f"{len(expected)} frame(s) read, {len(expected)} new, 0 already there" in first.stdout
     assert sorted(raws(plain)) == sorted(expected)
     before = list(plain.ocpp_messages.find().sort("_id", 1))
-    second = cli("import", *files, **kept)
+    second = cli("import", *files)
     assert f"{len(expected)} frame(s) read, 0 new, {len(expected)} already there" in second.stdout
     assert list(plain.ocpp_messages.find().sort("_id", 1)) == before
 

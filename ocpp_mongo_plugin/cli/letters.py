@@ -12,7 +12,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from bson.errors import InvalidId
 from bson.objectid import ObjectId
 
 from ocpp_mongo_plugin.cli.importing import FLUSH_SECONDS
@@ -22,7 +21,7 @@ from ocpp_mongo_plugin.cli.terminal import out, print_json, readable, say
 from ocpp_mongo_plugin.dead_letters import DeadLetterFiles, frame_of, text_of
 from ocpp_mongo_plugin.driver_errors import translated
 from ocpp_mongo_plugin.errors import NotFoundError
-from ocpp_mongo_plugin.frames import Frame, decode
+from ocpp_mongo_plugin.frames import Frame, Undelivered, decode
 from ocpp_mongo_plugin.plugin import MongoPlugin, journal_root, target_of
 from ocpp_mongo_plugin.settings import Settings
 from ocpp_mongo_plugin.transcription import RAW_CUT, SURROGATE
@@ -84,11 +83,9 @@ class Letters:
         """Return one letter with its text. Raises NotFoundError."""
         document: dict[str, Any] | None = None
         places = []
-        try:
+        if ObjectId.is_valid(key):
             with translated("reading a dead letter"):
                 document = self.collection.find_one({"_id": ObjectId(key)})
-        except InvalidId:
-            pass
         if document is not None:
             places.append(_MONGODB)
         on_disk = next((one for one in self.files.read() if str(one["_id"]) == key), None)
@@ -224,7 +221,8 @@ async def _retry_messages(
     # What an answer says of its call was lost with the call, so a stored answer is told again.
     answers = [answer for frame in frames.values() if (answer := _answer_of(frame, plain, settings)) is not None]
     together = sorted([*frames.values(), *answers], key=_place_on_wire)
-    await submit(plugin, together)
+    undelivered = [one.key for one in some if one.key in frames and one.document.get("delivered") is False]
+    await submit(plugin, [*together, *(Undelivered(frames[key]) for key in undelivered)])
     stored = stored_keys(plain, settings, list(frames.values()))
     letters.remove([letter for letter in some if letter.key in stored])
     return len(some) - len(stored)

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from bson.objectid import ObjectId
 
@@ -33,7 +33,7 @@ from ocpp_mongo_plugin.cli.terminal import out, readable, say
 from ocpp_mongo_plugin.driver_errors import translated
 from ocpp_mongo_plugin.errors import ArgumentError, StoreUnavailableError
 from ocpp_mongo_plugin.frames import Frame, SessionChange, message_key
-from ocpp_mongo_plugin.journal import LOCK, UnfinishedSessions, lock_of_dead
+from ocpp_mongo_plugin.journal import LOCK, Target, UnfinishedSessions, lock_of_dead
 from ocpp_mongo_plugin.plugin import MongoPlugin, journal_root, target_of
 from ocpp_mongo_plugin.recording import Item
 from ocpp_mongo_plugin.segments import Header, Record, item_of, scan
@@ -200,7 +200,7 @@ def _check_targets(found: Sequence[Segment], settings: Settings, *, database_is_
                 f"{segment.path} was recorded for database {readable(header.database)}, not {target.database}; "
                 "name the database that it belongs in: --database NAME"
             )
-        if (header.server, header.database) != target:
+        if Target(header.server, header.database) != target:
             told = readable(f"{header.server}, database {header.database}")
             say(f"{segment.path} was recorded for {told}; it goes where you say")
 
@@ -240,7 +240,7 @@ async def submit(plugin: MongoPlugin, items: Sequence[Item]) -> None:
     for item in items:
         while not plugin.has_room():
             await plugin.flush(FLUSH_SECONDS)
-        if not plugin.submit(cast("Frame | SessionChange", item)):
+        if not plugin.submit(item):
             raise StoreUnavailableError("the buffer has no room for another frame; give buffer_bytes more")
     await plugin.flush(FLUSH_SECONDS)
 

@@ -78,7 +78,7 @@ class Listener:
 
 
 @pytest.mark.timeout(240)
-async def test_f28_no_canary_is_anywhere(
+async def test_f28_no_canary_is_anywhere(  # noqa: PLR0915 - one long story
     own_mongod: Any, tmp_path: Path, measured: Callable[[str], None], caplog: pytest.LogCaptureFixture, capsys: Any
 ):
     server = own_mongod(auth=True)
