@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, cast
 
 from bson.objectid import ObjectId
 from pymongo import WriteConcern
@@ -28,6 +28,7 @@ from ocpp_mongo_plugin.driver_errors import describe, translated
 from ocpp_mongo_plugin.errors import OcppMongoError
 from ocpp_mongo_plugin.plugin import journal_root, target_of
 from ocpp_mongo_plugin.settings import Settings
+from ocpp_mongo_plugin.sink import Health
 
 Level = Literal["OK", "WARN", "FAIL"]
 
@@ -49,15 +50,27 @@ def show(*, uri: str | None, database: str | None, as_json: bool) -> int:
     settings = settings_of(uri, database)
     findings = list(examine(settings))
     failed = any(finding.level == "FAIL" for finding in findings)
+    health = _health(findings)
     if as_json:
         found = [finding._asdict() for finding in findings]
-        print_json({"server": shown(settings), "database": settings.database, "ok": not failed, "findings": found})
+        about = {"server": shown(settings), "database": settings.database, "ok": not failed}
+        print_json({**about, "health": health._asdict(), "findings": found})
         return int(failed)
     out.print(f"{shown(settings)}, database {settings.database}")
     for finding in findings:
         line = Text.assemble((f"{finding.level:<4}", _COLOURS[finding.level]), f"  {finding.name}: {finding.text}")
         out.print(line)
+    out.print(f"health: {health}")
     return int(failed)
+
+
+def _health(findings: Sequence[Finding]) -> Health:
+    """Return in one value, as a plugin says it of itself, what the gravest finding means for recording here."""
+    for level, state in (("FAIL", "down"), ("WARN", "degraded")):
+        gravest = next((finding for finding in findings if finding.level == level), None)
+        if gravest is not None:
+            return Health(cast("Any", state), f"{gravest.name}: {gravest.text}")
+    return Health("ok", "frames would be stored")
 
 
 def examine(settings: Settings) -> Iterator[Finding]:
