@@ -711,6 +711,12 @@ async def _follow(call: _Call, awaitable: Any) -> Any:
             _enclosing.reset(token)
 
 
+def _is_inner(method: str, arguments: tuple[Any, ...]) -> bool:
+    """Whether this is a call of the same method of the same object from within: that one was held up already."""
+    outer = _enclosing.get()
+    return outer is not None and outer.method == method and outer.charge_point is (arguments or (None,))[0]
+
+
 def _wrapped(cls: type, method: str, original: Any) -> Any:
     """Return a function that stands in for ``original``, coroutine function or not, and reports its calls."""
     asks_inward = _asks_inward(original, method)
@@ -720,7 +726,7 @@ def _wrapped(cls: type, method: str, original: Any) -> Any:
 
         @functools.wraps(original)
         async def wrapper(*arguments: Any, **keywords: Any) -> Any:
-            if _seam.captures and (pace := _seam.pace()) is not None:
+            if _seam.captures and not _is_inner(method, arguments) and (pace := _seam.pace()) is not None:
                 await pace
             coroutine = original(*arguments, **keywords)
             call = enter(arguments, keywords) if _seam.captures else None

@@ -94,7 +94,7 @@ class MongoPlugin:
         self._synchronous = None if self._handle is None else _synchronous(self._handle)
         if self._handle is None:
             check_uri(self.settings)
-        self._recorder = recorder_name()
+        self._recorder = ""
         self._persistence = _Persistence()
         self._hooks = Hooks(self._persistence, load_entry_points=self.settings.load_plugins)
         self._redactor = Redactor(policy_of(self.settings))
@@ -136,7 +136,11 @@ class MongoPlugin:
         _started_plugins.add(self)
 
     def _set_up(self) -> None:
-        """Open the journal, and start what carries frames to the store."""
+        """Open the journal, and start what carries frames to the store.
+
+        Each start is a recorder of its own: the directory of an earlier one may still hold what waits.
+        """
+        self._recorder = recorder_name()
         listener = _Listener(self._hooks)
         journal = self._open_journal()
         self._buffer = Buffer(self.settings, journal, self._cleaned_in_turn, listener.lost)
@@ -145,6 +149,7 @@ class MongoPlugin:
             self.settings,
             listener,
             recorder=self._recorder,
+            where=self._where(),
             buffer=self._buffer,
             redactor=self._redactor,
             clean=self._without_credentials,
@@ -277,7 +282,6 @@ class MongoPlugin:
         with self._redacting:
             if self._is_child:
                 self._is_child = False
-                self._recorder = recorder_name()
                 self._set_up()
 
     # -- recording ---------------------------------------------------------------------------------------------

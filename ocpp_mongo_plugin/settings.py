@@ -147,8 +147,8 @@ class Settings(BaseSettings):
 
     @property
     def shown_uri(self) -> str:
-        """The URI without its password."""
-        return without_password(self.uri.get_secret_value())
+        """The URI without its password, and without its options: those can be secret, too."""
+        return without_password(self.uri.get_secret_value()).partition("?")[0]
 
     def collections(self) -> dict[Collection, str]:
         """Return the names of the five collections by what they hold."""

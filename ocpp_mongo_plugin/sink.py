@@ -134,6 +134,7 @@ class Sink:
         listener: Listener,
         *,
         recorder: str,
+        where: str,
         buffer: Buffer,
         redactor: Redactor,
         clean: Callable[[Item], Item],
@@ -141,7 +142,7 @@ class Sink:
         poll: Callable[[], None] | None = None,
         at_end: Callable[[float], None] | None = None,
     ) -> None:
-        """Carry what ``buffer`` holds to the store that ``connect`` opens on the thread.
+        """Carry what ``buffer`` holds to the store that ``connect`` opens on the thread, which is ``where``.
 
         ``clean`` takes the credentials out, ``adopt`` names the journals of dead processes, ``poll`` is called with
         each sync, and ``at_end`` at last, with the seconds that are left for it.
@@ -155,6 +156,7 @@ class Sink:
         self._redactor = redactor
         self._clean = clean
         self._recorder = recorder
+        self._where = where
         self._lease = timedelta(seconds=_LEASE_IN_SYNCS * settings.sync_interval)
         self._recording = Recording(leave_out=settings.exclude_actions, recorder=recorder, lease=self._lease)
         self.buffer = buffer
@@ -328,7 +330,7 @@ class Sink:
             congested = self.buffer.is_congested
         journal = self.buffer.journal
         where = "in the journal" if journal is not None and journal.trouble is None else "in memory"
-        server = self._settings.shown_uri
+        server = self._where
         if not self.is_alive:
             return Health("down", "the thread that stores has ended")
         if congested:
@@ -516,6 +518,7 @@ class Sink:
             )
         except Exception:
             abandoned.spoil(chunk)
+            abandoned.settle(chunk)  # into quarantine: not again with each sync
             raise
         if outcome is None:
             return  # closing: it stays where it is
@@ -665,7 +668,7 @@ class Sink:
             self._warned_down = True
             logger.warning(
                 "MongoDB at %s does not take frames (%s); they wait in %s and are stored when it does",
-                self._settings.shown_uri,
+                self._where,
                 self._last_error,
                 "memory" if self.buffer.journal is None else "the journal",
             )

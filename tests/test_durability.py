@@ -357,3 +357,45 @@ async def test_a_flush_that_cannot_be_names_the_server_and_the_error():
         plugin.record("CP1", "received", HEARTBEAT % 1, "1.6")
         with pytest.raises(StoreUnavailableError, match="1 frame"):
             await plugin.flush(0.05)
+
+
+async def test_a_plugin_that_starts_again_stores_what_it_left(
+    mongo_uri: str, database_name: str, plain: Any, tmp_path: Path
+):
+    plugin = MongoPlugin(mongo_uri, database_name, **quick(durability="journal", journal_directory=tmp_path))
+    connect = plugin._connect
+    plugin._connect = MongoPlugin(NOWHERE, **quick())._connect
+    await plugin.start()
+    plugin.record("CP1", "received", HEARTBEAT % 1, "1.6")
+    assert not await plugin.close()
+    assert plugin.stats.waiting == 1
+    plugin._connect = connect
+    async with plugin:
+        await wait_until_async(lambda: plugin.stats.recovered == 1 and not plugin.is_recovering)
+        assert plugin._buffer.journal is not None
+    assert plain.ocpp_messages.count_documents({}) == 1
+    assert not journals(tmp_path)
+
+
+async def test_two_plugins_for_one_database_have_a_journal_each(
+    mongo_uri: str, database_name: str, plain: Any, tmp_path: Path
+):
+    where = {"durability": "journal", "journal_directory": tmp_path}
+    async with (
+        MongoPlugin(mongo_uri, database_name, **where) as one,
+        MongoPlugin(mongo_uri, database_name, **where) as two,
+    ):
+        one.record("CP1", "received", HEARTBEAT % 1, "1.6")
+        two.record("CP2", "received", HEARTBEAT % 1, "1.6")
+        assert len(journals(tmp_path)) == 2
+        await one.flush()
+        await two.flush()
+        assert (one.stats.recovered, two.stats.recovered) == (0, 0)
+    assert plain.ocpp_messages.count_documents({}) == 2
+
+
+def test_what_is_shown_of_a_uri_has_neither_password_nor_options():
+    plugin = MongoPlugin(
+        "mongodb://u:pw@127.0.0.1/?authMechanismProperties=AWS_SESSION_TOKEN:s3cret", durability="memory"
+    )
+    assert plugin.settings.shown_uri == "mongodb://u:***@127.0.0.1/"

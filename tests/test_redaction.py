@@ -111,6 +111,9 @@ CALLS_WITH_A_SECRET = {
     "a name and a value": (call("StatusNotification", {"info": f"apn rejected password={CANARY}"}), "info"),
 }  # fmt: skip
 ROWS = pytest.mark.parametrize("row", CALLS_WITH_A_SECRET.values(), ids=CALLS_WITH_A_SECRET)
+CALLS = {name: row for name, row in CALLS_WITH_A_SECRET.items() if row[0][0] == 2}
+# JSON within JSON has escapes of its own, which other spellings of the text would break.
+WITHOUT_ESCAPES = {name: row for name, row in CALLS_WITH_A_SECRET.items() if "\\" not in json.dumps(row[0])}
 
 ORDINARY = {
     "Heartbeat": call("Heartbeat", {}),
@@ -179,11 +182,8 @@ def spellings(elements):
     yield escaped.replace("\\u00", "\\u00").upper().replace("\\U", "\\u")
 
 
-@ROWS
+@pytest.mark.parametrize("row", WITHOUT_ESCAPES.values(), ids=WITHOUT_ESCAPES)
 def test_a_secret_is_gone_in_every_spelling_of_json(row):
-    # JSON within JSON has escapes of its own, which the replacement above would break.
-    if any("\\" in text for text in re.findall(r"\\.", frame(*row[0]))):
-        pytest.skip("has escapes already")
     for text in spellings(row[0]):
         after, paths = cleaned(text)
         assert paths
@@ -290,10 +290,8 @@ def test_elements_that_ocpp_does_not_have_are_searched_too():
 # --- Answers ------------------------------------------------------------------------------------------------------
 
 
-@ROWS
+@pytest.mark.parametrize("row", CALLS.values(), ids=CALLS)
 def test_an_error_that_answers_a_redacted_call_is_masked_whole(row):
-    if row[0][0] != 2:
-        pytest.skip("is an answer")
     redactor = Redactor(Policy(key=KEY))
     cleaned(frame(*row[0]), redactor=redactor)
     text, paths = cleaned(frame(4, "7", "GenericError", f"do not like {CANARY}", {"it": CANARY}), redactor=redactor)

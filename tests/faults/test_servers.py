@@ -154,7 +154,7 @@ def test_f5_a_primary_cut_off_from_its_peers_rolls_back_nothing_acknowledged(tmp
                 old = wait_until(cluster.primary, 30)
                 begun, stored = time.monotonic(), host.plugin.stats.stored
                 cut.append(old)
-                wait_until(lambda: cluster.primary() not in {None, old}, 30)  # noqa: B023 - called at once
+                wait_until(lambda: cluster.primary() not in {None, old}, 90)  # noqa: B023 - called at once
                 wait_until(lambda: host.plugin.stats.stored > stored + 400, 60)  # noqa: B023
                 written.append(time.monotonic() - begun)
                 cut.clear()
