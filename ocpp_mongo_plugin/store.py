@@ -310,7 +310,7 @@ class Store:
         except DuplicateKeyError:
             return True
         except (PyMongoError, BSONError) as error:
-            if classify(error) is ErrorClass.RETRY:
+            if classify(error) in (ErrorClass.RETRY, ErrorClass.SICK):
                 raise
             on_disk = self._files is not None and self._files.write(letter)
             if not on_disk:
