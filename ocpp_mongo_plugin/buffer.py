@@ -86,7 +86,8 @@ class Buffer:
         self.journal = journal
         self._redact = redact
         self._say_lost = lost
-        self.lock = threading.Lock()
+        # Reentrant: a signal handler of the host may record while the frame that it interrupted is being taken.
+        self.lock = threading.RLock()
         self.counts: Counter[str] = Counter()
         self.lost: Counter[str] = Counter()
         self._memory: deque[Entry] = deque()

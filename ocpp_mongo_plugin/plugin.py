@@ -98,7 +98,7 @@ class MongoPlugin:
         self._persistence = _Persistence()
         self._hooks = Hooks(self._persistence, load_entry_points=self.settings.load_plugins)
         self._redactor = Redactor(policy_of(self.settings))
-        self._redacting = threading.Lock()
+        self._redacting = threading.RLock()
         self._capture = Capture(
             _Recorder(self._hooks, self._offer, self._pace, self._durable), record_all=self.settings.record_all
         )
@@ -265,7 +265,7 @@ class MongoPlugin:
 
     def _forked(self) -> None:
         """In a child process: what waits is the parent's. The first frame of the child starts everything anew."""
-        self._redacting = threading.Lock()
+        self._redacting = threading.RLock()
         self._hooks.forked()
         # Its driver must not be closed: its sockets are the parent's. So it is kept, and not used again.
         _of_parents.append((self._sink, *self._clients, *self._documents.values()))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import threading
 from pathlib import Path
 from typing import Any
@@ -399,3 +400,28 @@ def test_what_is_shown_of_a_uri_has_neither_password_nor_options():
         "mongodb://u:pw@127.0.0.1/?authMechanismProperties=AWS_SESSION_TOKEN:s3cret", durability="memory"
     )
     assert plugin.settings.shown_uri == "mongodb://u:***@127.0.0.1/"
+
+
+@pytest.mark.parametrize("durability", ["memory", "journal"])
+async def test_a_signal_handler_may_record(mock_database: Any, tmp_path: Path, durability: str):
+    where = {"database": mock_database, "durability": durability, "journal_directory": tmp_path}
+    async with MongoPlugin(**where) as plugin:
+        taken = 0
+
+        def handler(_signal: int, _frame: Any) -> None:
+            nonlocal taken
+            taken += 1
+            plugin.record("CP2", "received", HEARTBEAT % taken, "1.6")
+
+        before = signal.signal(signal.SIGALRM, handler)
+        signal.setitimer(signal.ITIMER_REAL, 0.0005, 0.0005)
+        try:
+            recorded = 0
+            while taken < 50:
+                plugin.record("CP1", "received", HEARTBEAT % recorded, "1.6")
+                recorded += 1
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, before)
+        await plugin.flush(60)
+        assert plugin.stats.stored == plugin.stats.captured == recorded + taken
