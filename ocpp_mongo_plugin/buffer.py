@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
@@ -23,6 +23,7 @@ from ocpp_mongo_plugin.segments import encode
 from ocpp_mongo_plugin.settings import Settings
 
 FULL, SHUTDOWN, INTERNAL, UNREADABLE = "buffer full", "shutdown", "internal error", "journal unreadable"
+REFUSED = "refused by MongoDB"
 
 _FRAME_OVERHEAD = 400
 """What a waiting frame weighs besides its text, in bytes: the tuples, its time, its place."""
@@ -34,6 +35,15 @@ class Entry(NamedTuple):
 
     item: Item
     segment: Segment | None
+
+
+@dataclass(slots=True)
+class Spill:
+    """Records that are on disk alone, one after the other, because memory was full when they came."""
+
+    place: Place
+    items: int = 0
+    frames: int = 0
 
 
 @dataclass(slots=True)
@@ -90,12 +100,12 @@ class Buffer:
         self.lock = threading.RLock()
         self.counts: Counter[str] = Counter()
         self.lost: Counter[str] = Counter()
-        self._memory: deque[Entry] = deque()
-        self._late: deque[Entry] = deque()
-        self._bytes = 0
-        self._spilt = 0
-        self._spilt_frames = 0
-        self._place: Place | None = None
+        self._queue: deque[Entry | Spill] = deque()
+        self._held = self._bytes = 0
+        """Items in memory, and what they weigh."""
+        self._spilt = self._spilt_frames = 0
+        self._is_placing = False
+        self._interrupting: deque[tuple[Item, bytes | None]] = deque()
         self._in_flight: list[Entry] = []
         self._stored: Counter[Segment] = Counter()
         self._gaps: dict[tuple[str, str], Gap] = {}
@@ -112,82 +122,88 @@ class Buffer:
             redacted = self._redact(item)
             if redacted is not None:
                 item, data = redacted, encode(redacted)
-        weight = _weight(item)
-        is_frame = type(item) is Frame
         dropped: list[Item] = []
-        reason = FULL
+        reason = SHUTDOWN if self.closed else FULL
         with self.lock:
-            if is_frame:
-                self.counts["captured"] += 1
-            if self.closed:
-                reason = SHUTDOWN
-                self._drop(item, reason, dropped)
-            else:
-                segment = self.journal.append(data) if self.journal is not None and data is not None else None
-                self._place_item(item, segment, data, weight, dropped)
-            waiting = len(self._memory) + self._spilt + len(self._late)
+            if self._is_placing:
+                # From a signal handler of the host: it waits until the frame that it interrupted has its place.
+                self._interrupting.append((item, data))
+                return True
+            self._is_placing = True
+            try:
+                self._place_item(item, data, dropped)
+                while self._interrupting:
+                    self._place_item(*self._interrupting.popleft(), dropped)
+            finally:
+                self._is_placing = False
+            waiting = len(self)
         if dropped:
             self._tell(dropped, reason)
         self.on_arrival(waiting)
         return not dropped
 
-    def _place_item(
-        self, item: Item, segment: Segment | None, data: bytes | None, weight: int, dropped: list[Item]
-    ) -> None:
+    def _place_item(self, item: Item, data: bytes | None, dropped: list[Item]) -> None:
+        self.counts["captured"] += type(item) is Frame
+        if self.closed:
+            self._drop(item, SHUTDOWN, dropped)
+            return
+        weight = _weight(item)
+        segment = self._append(data)
         fits = self._fits(item, weight)
-        # Behind one that only memory has, none may go to disk alone: it would overtake.
-        may_spill = not self._late
-        if segment is not None and may_spill and (self._spilt or not fits):
-            self._spill(item, segment, len(data or b""))
-            return
-        if not fits and self._settings.overflow == "drop-oldest":
+        if not fits and segment is None and self._settings.overflow == "drop-oldest":
             fits = self._make_room(item, weight, dropped)
-            if segment is None and self.journal is not None and data is not None:
-                segment = self.journal.append(data)
-            if segment is not None and not self._late and self._spilt:
-                self._spill(item, segment, len(data or b""))
-                return
-        if not fits:
+            segment = self._append(data)
+        if not fits and segment is None:
             self._drop(item, FULL, dropped)
-            if segment is not None and self.journal is not None:
-                self.journal.settle(segment, 1)
             return
-        # While older ones are read back from disk, what only memory has must wait its turn.
-        (self._late if self._spilt else self._memory).append(Entry(item, segment))
-        self._bytes += weight
         self.offered += 1
-        if type(item) is Frame:
-            self.counts["waiting"] += 1
+        self.counts["waiting"] += type(item) is Frame
+        if fits:
+            self._queue.append(Entry(item, segment))
+            self._held += 1
+            self._bytes += weight
+        elif segment is not None:
+            self._spill(item, segment, len(data or b""))
+
+    def _append(self, data: bytes | None) -> Segment | None:
+        return self.journal.append(data) if self.journal is not None and data is not None else None
 
     def _fits(self, item: Item, weight: int) -> bool:
         # What is no frame has room of its own, but not without end.
         most = self._settings.buffer_size * (1 if type(item) is Frame else 2)
-        held = len(self._memory) + len(self._late)
-        return held < most and (self._bytes + weight <= self._settings.buffer_bytes or type(item) is not Frame)
+        return self._held < most and (self._bytes + weight <= self._settings.buffer_bytes or type(item) is not Frame)
 
     def _spill(self, item: Item, segment: Segment, length: int) -> None:
-        if not self._spilt:
-            self._place = Place(segment.number, segment.size - length)
+        last = self._queue[-1] if self._queue else None
+        if not isinstance(last, Spill):
+            last = Spill(Place(segment.number, segment.size - length))
+            self._queue.append(last)
+        last.items += 1
         self._spilt += 1
-        self.offered += 1
         if type(item) is Frame:
+            last.frames += 1
             self._spilt_frames += 1
-            self.counts["waiting"] += 1
 
     def _make_room(self, item: Item, weight: int, dropped: list[Item]) -> bool:
-        while not self._fits(item, weight):
-            source = self._memory or self._late
-            if not source:
-                return False
-            oldest = source.popleft()
-            self._bytes -= _weight(oldest.item)
+        """Give up the oldest that are in memory."""
+        if weight > self._settings.buffer_bytes:
+            return False
+        while not self._fits(item, weight) and self._held:
+            on_disk = []
+            while isinstance(oldest := self._queue.popleft(), Spill):
+                on_disk.append(oldest)
+            self._queue.extendleft(reversed(on_disk))
+            self._forget(oldest)
             self.taken += 1
             if oldest.segment is not None and self.journal is not None:
                 self.journal.settle(oldest.segment, 1)
-            if type(oldest.item) is Frame:
-                self.counts["waiting"] -= 1
+            self.counts["waiting"] -= type(oldest.item) is Frame
             self._drop(oldest.item, FULL, dropped)
-        return True
+        return self._fits(item, weight)
+
+    def _forget(self, entry: Entry) -> None:
+        self._held -= 1
+        self._bytes -= _weight(entry.item)
 
     def _drop(self, item: Item, reason: str, dropped: list[Item]) -> None:
         if isinstance(item, Frame):
@@ -225,8 +241,7 @@ class Buffer:
     @property
     def is_congested(self) -> bool:
         """Whether a frame would be lost now."""
-        full = len(self._memory) + len(self._late) >= self._settings.buffer_size
-        full = full or self._bytes >= self._settings.buffer_bytes
+        full = self._held >= self._settings.buffer_size or self._bytes >= self._settings.buffer_bytes
         return full and (self.journal is None or not self.journal.takes_more)
 
     def note_wait(self) -> None:
@@ -237,80 +252,84 @@ class Buffer:
     def has_room(self, frames: int) -> bool:
         """Whether that many more frames fit; for those who can wait, as an import can."""
         with self.lock:
-            held = len(self._memory) + len(self._late)
-            fits = held + frames <= self._settings.buffer_size // 2
+            fits = self._held + frames <= self._settings.buffer_size // 2
             return fits and self._bytes < self._settings.buffer_bytes // 2
 
     # -- the sink's thread -------------------------------------------------------------------------------------
 
     def __len__(self) -> int:
-        return len(self._memory) + self._spilt + len(self._late)
+        return self._held + self._spilt
 
     def take(self, most: int) -> list[Entry]:
         """Take the oldest entries, at most so many; they are in flight until ``settle`` or ``lose``."""
         with self.lock:
-            entries = self._from_memory(most)
-            self._in_flight = entries
-            on_disk = not entries and self._spilt
-        return self._from_disk(min(most, on_disk)) if on_disk else entries
+            first = self._queue[0] if self._queue else None
+            if not isinstance(first, Spill):
+                self._in_flight = self._from_memory(most)
+                return self._in_flight
+            # Only this thread takes from it, and what is added to it meanwhile comes after.
+            place, items = first.place, first.items
+        return self._from_disk(first, place, items, most)
 
     def _from_memory(self, most: int) -> list[Entry]:
         entries: list[Entry] = []
-        while self._memory and len(entries) < most:
-            entry = self._memory.popleft()
+        while self._queue and len(entries) < most and isinstance(entry := self._queue[0], Entry):
+            self._queue.popleft()
             entries.append(entry)
-            self._bytes -= _weight(entry.item)
+            self._forget(entry)
         return entries
 
-    def _from_disk(self, most: int) -> list[Entry]:
-        if self.journal is None or self._place is None:
-            return []
-        found, place = self.journal.read(self._place, most)
+    def _from_disk(self, spill: Spill, place: Place, items: int, most: int) -> list[Entry]:
+        found, after = self.journal.read(place, min(items, most)) if self.journal is not None else ([], place)
         entries = [Entry(item, segment) for item, segment in found if item is not None]
-        frames = sum(type(entry.item) is Frame for entry in entries)
         with self.lock:
-            self._place = place
-            damaged = [segment for item, segment in found if item is None]
-            missing = len(damaged)
-            if not found:
-                missing = self._spilt  # it cannot be read any more: a person removed it, or the disk fails
-            for segment in damaged:
-                self.journal.settle(segment, 1)
-            self._spilt -= len(entries) + missing
-            self._spilt_frames -= frames
+            spill.place = after
+            if self.journal is not None:
+                for segment in [segment for item, segment in found if item is None]:
+                    self.journal.settle(segment, 1)
             self._in_flight = entries
-            if missing:
-                self.taken += missing
-                self._lose_unseen(min(missing, self._spilt_frames))
-            if self._spilt <= 0:
-                self._lose_unseen(self._spilt_frames)
-                self._spilt = 0
-                self._place = None
-                self._memory, self._late = self._late, deque()
+            frames = sum(type(entry.item) is Frame for entry in entries)
+            # Nothing found: a person removed it, or the disk fails.
+            passed = len(found) or items
+            missing = passed - len(entries)
+            spill.items -= passed
+            self._spilt -= passed
+            spill.frames -= frames
+            self._spilt_frames -= frames
+            self.taken += missing
+            self._lose_unseen(spill, min(missing, spill.frames) if spill.items else spill.frames)
+            if not spill.items:
+                self._queue.remove(spill)
         return entries
 
-    def _lose_unseen(self, frames: int) -> None:
+    def _lose_unseen(self, spill: Spill, frames: int) -> None:
         """Count frames of which nothing is known but that they were there."""
         if frames > 0:
+            spill.frames -= frames
             self._spilt_frames -= frames
             self.counts["waiting"] -= frames
             self.lost[UNREADABLE] += frames
 
-    def settle(self, *, stored: int, dead: int, left_out: int) -> None:
-        """Note what became of the frames in flight; those of which nothing was made are lost."""
+    def settle(self, *, stored: int, dead: int, left_out: int, lost: Sequence[tuple[Frame, str]] = ()) -> None:
+        """Note what became of the frames in flight."""
+        dropped: list[Item] = []
         with self.lock:
             if self.closed:
                 return  # closing gave up on these, and said so
-            frames = [entry.item for entry in self._in_flight if isinstance(entry.item, Frame)]
+            frames = sum(type(entry.item) is Frame for entry in self._in_flight)
             self._let_go()
-            self.counts["waiting"] -= len(frames)
+            self.counts["waiting"] -= frames
             self.counts["captured"] -= left_out
             self.counts["left_out"] += left_out
             self.counts["stored"] += stored
             self.counts["dead"] += dead
-            missing = len(frames) - stored - dead - left_out
+            for frame, reason in lost:
+                self._drop(frame, reason, dropped)
+            missing = frames - stored - dead - left_out - len(lost)
             if missing:
                 self.lost[INTERNAL] += missing
+        for frame, reason in lost:
+            self._tell([frame], reason)
 
     def lose(self, reason: str) -> None:
         """Give up the frames in flight."""
@@ -342,10 +361,9 @@ class Buffer:
         dropped: list[Item] = []
         with self.lock:
             self.closed = True
-            entries = [*self._in_flight, *self._memory, *self._late]
-            self._in_flight, self._bytes = [], 0
-            self._memory.clear()
-            self._late.clear()
+            entries = [*self._in_flight, *(entry for entry in self._queue if isinstance(entry, Entry))]
+            self._in_flight, self._held, self._bytes, self._spilt = [], 0, 0, 0
+            self._queue.clear()
             for entry in entries:
                 if entry.segment is None:
                     self.counts["waiting"] -= type(entry.item) is Frame

@@ -639,13 +639,15 @@ class _Seam:
         self._patched = weakref.WeakKeyDictionary()
         self._covered = weakref.WeakSet()
 
-    def pace(self) -> Awaitable[None] | None:
-        """Return what a recorder wants to be awaited before it takes another frame, if any does."""
-        return next((wait for c in self.captures if (wait := _guarded(c.recorder.pace)) is not None), None)
+    def pace(self, charge_point: object) -> Awaitable[None] | None:
+        """Return what a recorder of this ChargePoint wants to be awaited before it takes another frame, if any does."""
+        recorders = (c.recorder for c in self.captures if c.wants(charge_point))
+        return next((wait for r in recorders if (wait := _guarded(r.pace)) is not None), None)
 
-    def durable(self) -> Awaitable[None] | None:
-        """Return what a recorder wants to be awaited now that it has the frame, if any does."""
-        return next((wait for c in self.captures if (wait := _guarded(c.recorder.durable)) is not None), None)
+    def durable(self, charge_point: object) -> Awaitable[None] | None:
+        """Return what a recorder of this ChargePoint wants to be awaited now that it has the frame, if any does."""
+        recorders = (c.recorder for c in self.captures if c.wants(charge_point))
+        return next((wait for r in recorders if (wait := _guarded(r.durable)) is not None), None)
 
     def forked(self) -> None:
         """Begin anew in a child process: a lock of the parent may be held by a thread that is not there."""
@@ -697,8 +699,13 @@ async def _follow(call: _Call, awaitable: Any) -> Any:
     """Await what the host's method returned, with the call as its context."""
     token = _enclosing.set(call)
     try:
-        if (durable := _seam.durable()) is not None:
-            await durable
+        if (durable := _seam.durable(call.charge_point)) is not None:
+            try:
+                await durable
+            except BaseException:
+                if hasattr(awaitable, "close"):
+                    awaitable.close()  # it never began
+                raise
         result = await awaitable
     except BaseException as error:
         _guarded(_left, call, error)
@@ -714,7 +721,7 @@ async def _follow(call: _Call, awaitable: Any) -> Any:
 def _is_inner(method: str, arguments: tuple[Any, ...]) -> bool:
     """Whether this is a call of the same method of the same object from within: that one was held up already."""
     outer = _enclosing.get()
-    return outer is not None and outer.method == method and outer.charge_point is (arguments or (None,))[0]
+    return outer is not None and outer.method == method and outer.charge_point is arguments[0]
 
 
 def _wrapped(cls: type, method: str, original: Any) -> Any:
@@ -726,8 +733,10 @@ def _wrapped(cls: type, method: str, original: Any) -> Any:
 
         @functools.wraps(original)
         async def wrapper(*arguments: Any, **keywords: Any) -> Any:
-            if _seam.captures and not _is_inner(method, arguments) and (pace := _seam.pace()) is not None:
-                await pace
+            if _seam.captures and arguments and not _is_inner(method, arguments):
+                pace = _seam.pace(arguments[0])
+                if pace is not None:
+                    await pace
             coroutine = original(*arguments, **keywords)
             call = enter(arguments, keywords) if _seam.captures else None
             return await (coroutine if call is None else _follow(call, coroutine))

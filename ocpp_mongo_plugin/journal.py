@@ -44,6 +44,7 @@ _SEGMENT_NAME = re.compile(r"(\d{8,})\.journal")
 _MOST_SEGMENT_BYTES = 8 * 1024 * 1024
 _SEGMENTS = 8
 _READ_AT_ONCE = 1024 * 1024
+_MOST_READ = 4 * 1024 * 1024
 _RETRY = 1.0
 FULL = "the journal is full"
 
@@ -170,9 +171,8 @@ class Journal:
             self._file, self.trouble = None, "the journal is closed"
             if not kept:
                 shutil.rmtree(self.directory, ignore_errors=True)
-                with contextlib.suppress(OSError):
-                    self.root.rmdir()
             self._release()
+        self._tell_waiters(everyone=True)
         _open_journals.discard(self)
 
     def _release(self) -> None:
@@ -322,7 +322,8 @@ class Journal:
     def read(self, place: Place, most: int) -> tuple[list[tuple[Item | None, Segment]], Place]:
         """Read records from a place on, and return the place after them; None stands for one that was damaged."""
         found: list[tuple[Item | None, Segment]] = []
-        while len(found) < most:
+        read = 0
+        while len(found) < most and read < _MOST_READ:
             with self._lock:
                 ahead = [s for s in self._segments if s.number >= place.number]
                 if not ahead:
@@ -335,7 +336,8 @@ class Journal:
                     break
                 place = Place(segment.number + 1, 0)
                 continue
-            place = self._read_some(segment, start, size, most - len(found), found)
+            place = self._read_some(segment, start, size, most, found)
+            read += place.offset - start if place.number == segment.number else 0
         return found, place
 
     def _read_some(
@@ -394,8 +396,12 @@ class Journal:
             return
         with self._lock:
             self.synced = max(self.synced, reached)
-            ready = [w for w in self._waiters if w[0] <= self.synced]
-            self._waiters = [w for w in self._waiters if w[0] > self.synced]
+        self._tell_waiters()
+
+    def _tell_waiters(self, *, everyone: bool = False) -> None:
+        with self._lock:
+            ready = [w for w in self._waiters if everyone or w[0] <= self.synced]
+            self._waiters = [w for w in self._waiters if not (everyone or w[0] <= self.synced)]
         for _, done in ready:
             done(True)
 
@@ -433,9 +439,11 @@ class Journal:
         # The header of a segment that was never synced need not be copied: the new one has its own.
         start = max(start, len(segments.SIGNATURE))
         whole = [one for one in segments.records(data, start) if isinstance(one, Record) and one.document["k"] != "h"]
-        for one in whole:
-            self._write(fresh, data[one.offset : one.end])
-        fresh.beginning = fresh.size
+        try:
+            for one in whole:
+                self._write(fresh, data[one.offset : one.end])
+        finally:
+            fresh.beginning = fresh.size
         if segment.unsettled and whole:
             fresh.unsettled += len(whole)
             segment.copies.append((fresh, len(whole)))
@@ -453,6 +461,7 @@ class Journal:
             try:
                 self.sync()
             except OSError:
+                self._tell_waiters(everyone=True)  # a disk that fails must not hold the host up
                 self._stop.wait(_RETRY)
                 self._dirty.set()
             except Exception as error:  # noqa: BLE001 - the thread must outlive anything
@@ -499,13 +508,15 @@ class AbandonedJournal:
         """Read all segments in order, about so many items at a time; each is handed out once."""
         items: list[Item] = []
         whole: list[Path] = []
+        size = 0
         for path in segment_paths(self.directory):
             self._reading = path
             for item in self._items_of(path):
                 items += self._sessions.taken(item)
-                if len(items) >= most:
+                size += len(item.text) if isinstance(item, Frame) else 0
+                if len(items) >= most or size >= _MOST_READ:
                     yield Chunk(items, whole)
-                    items, whole = [], []
+                    items, whole, size = [], [], 0
             if path not in self._left_alone:
                 whole.append(path)
         items += self._sessions.closings()
@@ -555,8 +566,12 @@ class AbandonedJournal:
 
     def close(self) -> None:
         """Unlock the directory, and remove it if nothing of it is left."""
-        if not segment_paths(self.directory):
-            shutil.rmtree(self.directory, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            if not any(path.name != LOCK for path in self.directory.iterdir()):
+                (self.directory / LOCK).unlink()
+                self.directory.rmdir()
+        if self._left_alone:
+            _not_ours_to_read.add(self.directory)
         _close(self._lock_file)
         _abandoned.discard(self)
 
@@ -615,6 +630,8 @@ def adopt(root: Path, target: Target) -> Iterator[AbandonedJournal]:
 def adopt_in(parent: Path) -> Iterator[AbandonedJournal]:
     """Lock, one after the other, the directories in ``parent`` whose owner is dead."""
     for directory in owner_directories(parent):
+        if directory in _not_ours_to_read:
+            continue
         lock_file = lock_of_dead(directory)
         if lock_file is not None:
             yield AbandonedJournal(directory, lock_file)
@@ -662,7 +679,8 @@ def _make_own(root: Path, directory: Path) -> int:
     """Make and lock the directory of this process. Raises OSError."""
     if fcntl is None:
         raise OSError(errno.ENOSYS, "this platform has no file locks of the kind that a journal needs")
-    root.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for parent in (root.parent, root):
+        parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     # Under another name until it is locked, so that nobody takes it for one whose owner died.
     fresh = root / f".{directory.name}"
     fresh.mkdir(mode=0o700)
@@ -701,6 +719,8 @@ def _close(file: int) -> None:
 
 
 _open_journals: weakref.WeakSet[Journal] = weakref.WeakSet()
+_not_ours_to_read: set[Path] = set()
+"""Directories with segments that this version cannot read; looked at once."""
 _abandoned: weakref.WeakSet[AbandonedJournal] = weakref.WeakSet()
 
 

@@ -13,7 +13,7 @@ import os
 import re
 import threading
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
 from datetime import datetime, timezone
 from functools import partial
@@ -38,7 +38,7 @@ from ocpp_mongo_plugin.facts import TransactionEdit
 from ocpp_mongo_plugin.frames import Frame, Origin, SessionChange, Undelivered, decode
 from ocpp_mongo_plugin.hooks import REDACT_HOOK, Hooks, PluginManager
 from ocpp_mongo_plugin.hookspecs import FrameLoss, MessageView, ProjectedFact, StationView, TransactionView, hookimpl
-from ocpp_mongo_plugin.journal import Journal, JournalError, Target, adopt
+from ocpp_mongo_plugin.journal import AbandonedJournal, Journal, JournalError, Target, adopt
 from ocpp_mongo_plugin.ledger import Ledger
 from ocpp_mongo_plugin.masking import masked
 from ocpp_mongo_plugin.recording import Batch, Decoded, Item, without_credentials
@@ -97,6 +97,8 @@ class MongoPlugin:
         self._recorder = ""
         self._persistence = _Persistence()
         self._hooks = Hooks(self._persistence, load_entry_points=self.settings.load_plugins)
+        # One for the host's turn, and one for the sink's thread: neither waits for the other.
+        self._redactor_in_turn = Redactor(policy_of(self.settings))
         self._redactor = Redactor(policy_of(self.settings))
         self._redacting = threading.RLock()
         self._capture = Capture(
@@ -152,8 +154,8 @@ class MongoPlugin:
             where=self._where(),
             buffer=self._buffer,
             redactor=self._redactor,
-            clean=self._without_credentials,
-            adopt=None if self.durability == "memory" else partial(adopt, self._journal_root(), self._target()),
+            clean=partial(without_credentials, self._redactor),
+            adopt=self._adopt if self.durability != "memory" else None,
             poll=self._capture.poll,
             at_end=self._hooks.stop,
         )
@@ -166,14 +168,14 @@ class MongoPlugin:
         durability = self.durability
         if durability == "memory":
             return None
-        journal = Journal(
-            self._journal_root(),
-            self._target(),
-            self._recorder,
-            most_bytes=self.settings.journal_bytes,
-            fsync_interval=None if durability == "journal-sync" else self.settings.fsync_interval,
-        )
         try:
+            journal = Journal(
+                journal_root(self.settings),
+                self._target(),
+                self._recorder,
+                most_bytes=self.settings.journal_bytes,
+                fsync_interval=None if durability == "journal-sync" else self.settings.fsync_interval,
+            )
             journal.open()
         except JournalError as error:
             logger.warning("%s; frames wait in memory alone, and are lost if this process dies", error)
@@ -187,25 +189,24 @@ class MongoPlugin:
             return self.settings.durability
         return "journal" if self._has_uri and "PYTEST_CURRENT_TEST" not in os.environ else "memory"
 
-    def _journal_root(self) -> Path:
-        return journal_root(self.settings)
+    def _adopt(self) -> Iterator[AbandonedJournal]:
+        try:
+            root = journal_root(self.settings)
+        except JournalError:
+            return iter(())
+        return adopt(root, self._target())
 
     def _target(self) -> Target:
         if self._handle is not None:
             return Target(hosts_of(self._handle) or "memory", self._handle.name, unusual_collections(self.settings))
         return target_of(self.settings)
 
-    def _without_credentials(self, item: Item) -> Item:
-        with self._redacting:  # several loops of the host may record at once
-            return without_credentials(self._redactor, item)
-
     def _cleaned_in_turn(self, item: Item) -> Item | None:
         """Return the item without credentials; None where finding them would hold the host up for long."""
         if type(item) is Frame and len(item.text) > _LONGEST_IN_TURN:
-            if self._redactor.is_suspicious(item.session_id, item.text):
-                return None
-            return item
-        return self._without_credentials(item)
+            return None if self._redactor_in_turn.is_suspicious(item.session_id, item.text) else item
+        with self._redacting:  # several loops of the host may record at once
+            return without_credentials(self._redactor_in_turn, item)
 
     def _pace(self) -> Awaitable[None] | None:
         """Return what holds up the host's send or receive while frames would be lost, by the setting overflow."""
@@ -261,6 +262,7 @@ class MongoPlugin:
         self._stop_capture()
         sink.begin_close(self.settings.shutdown_timeout)
         sink.join(self.settings.shutdown_timeout)
+        self._last = sink.statistics()
         self._sink = None
 
     def _forked(self) -> None:
@@ -281,8 +283,8 @@ class MongoPlugin:
     def _start_in_child(self) -> None:
         with self._redacting:
             if self._is_child:
-                self._is_child = False
                 self._set_up()
+                self._is_child = False
 
     # -- recording ---------------------------------------------------------------------------------------------
 
@@ -509,7 +511,10 @@ class MongoPlugin:
 
     def _connect(self) -> Store:
         """Open the store, on the thread of the sink."""
-        files = DeadLetterFiles(self._journal_root() / self._target().directory)
+        try:
+            files = DeadLetterFiles(journal_root(self.settings) / self._target().directory)
+        except JournalError:
+            files = None
         if self._synchronous is not None:
             return Store(self._synchronous, self.settings, self._recorder, files=files)
         client: pymongo.MongoClient[Any] = pymongo.MongoClient(
@@ -560,10 +565,17 @@ async def _until_synced(journal: Journal) -> None:
 
 
 def journal_root(settings: Settings) -> Path:
-    """Return the directory under which all journals are."""
-    if settings.journal_directory is not None:
-        return settings.journal_directory.expanduser()
-    return platformdirs.user_state_path(_APPLICATION) / "journal"
+    """Return the directory under which all journals are.
+
+    Raises:
+        JournalError: this user has no home directory, and none is set.
+    """
+    try:
+        if settings.journal_directory is not None:
+            return settings.journal_directory.expanduser()
+        return platformdirs.user_state_path(_APPLICATION) / "journal"
+    except (RuntimeError, OSError):
+        raise JournalError("no journal can be kept: this user has no home; set journal_directory") from None
 
 
 def target_of(settings: Settings) -> Target:

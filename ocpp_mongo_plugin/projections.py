@@ -32,6 +32,7 @@ from ocpp_mongo_plugin.transactions import (
     ACTIVE,
     COMPLETED,
     FAILED,
+    STOP_WITHOUT_START,
     derived_key,
     everything_of,
     start_is_known,
@@ -401,7 +402,7 @@ def _stop_of(projection: Projection, fact: facts.TransactionStopped, source: Sou
         return running[0][0], [f"stop names transaction {fact.transaction_id}"]
     key = _stop_ref(source)
     _unseen(projection, key, fact.transaction_id, source)
-    return key, ["stop without start"]
+    return key, [STOP_WITHOUT_START]
 
 
 def _stop_ref(source: Source) -> str:

@@ -431,7 +431,8 @@ def _session_parts(change: SessionChange, owner: Document) -> tuple[Known | Late
             "close_reason": session.close_reason,
         }
         parts.append(Latest("close", stamp, end))
-    if session.error is not None:
+    if session.error is not None or change.kind == "closed":
+        # An orderly close is none the less one for what was thought of it while nobody knew.
         parts.append(Latest("error", stamp, {"error": session.error}))
     return tuple(parts)
 

@@ -22,7 +22,7 @@ from functools import partial
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple, Protocol
 
-from ocpp_mongo_plugin.buffer import INTERNAL, SHUTDOWN, Buffer
+from ocpp_mongo_plugin.buffer import INTERNAL, REFUSED, SHUTDOWN, Buffer, Entry
 from ocpp_mongo_plugin.driver_errors import ErrorClass, classify, describe
 from ocpp_mongo_plugin.frames import Frame
 from ocpp_mongo_plugin.journal import AbandonedJournal, Chunk
@@ -111,6 +111,14 @@ class Listener(Protocol):
 
     def redacted(self, decoded: Decoded) -> Decoded:
         """Return the message as plugins of others want it stored."""
+
+
+class _Carried(NamedTuple):
+    batch: Batch
+    dead: int
+    """Frames that became dead letters."""
+    lost: list[tuple[Frame, str]]
+    """Frames that could be kept nowhere, or of which an error of ours made nothing, with the reason."""
 
 
 class _Step(NamedTuple):
@@ -227,9 +235,17 @@ class Sink:
         with self._lock:
             self._at_end = from_thread
         self.begin_close(timeout)
-        if self.is_alive:
+        thread = self._thread
+        if thread is None:
+            return True
+        if thread.is_alive():
             await asyncio.wait({ended}, timeout=timeout + _GRACE)
-        return self.join(_GRACE)
+        if not ended.done():
+            # The driver does not answer: what is left to do touches the disk, and would hold up the loop.
+            await _in_thread(self._abandon)
+            await asyncio.wait({ended}, timeout=_GRACE)
+        self.join(_GRACE if ended.done() else 0)
+        return not thread.is_alive()
 
     def begin_close(self, timeout: float) -> None:
         """Have the thread store what waits, within ``timeout`` seconds, and end."""
@@ -245,13 +261,18 @@ class Sink:
             return True
         thread.join(timeout)
         ended = not thread.is_alive()
-        self._thread = None
-        self._give_up()
-        if not ended and self._store is not None:
-            # A driver that is left open waits for its own threads when the interpreter ends.
-            self._guarded(self._store.close)
+        self._abandon()
+        if not ended:
             thread.join(_GRACE)
         return ended
+
+    def _abandon(self) -> None:
+        """Part with the thread, ended or not."""
+        thread, self._thread = self._thread, None
+        self._give_up()
+        if thread is not None and thread.is_alive() and self._store is not None:
+            # A driver that is left open waits for its own threads when the interpreter ends.
+            self._guarded(self._store.close)
 
     async def forget(self, id_tag: str, timeout: float) -> dict[str, int] | None:
         """Take an id tag out of what is stored, and of what is in memory; None when that was not done in time."""
@@ -335,6 +356,8 @@ class Sink:
             return Health("down", "the thread that stores has ended")
         if congested:
             return Health("down", f"the buffer is full, and frames are lost ({error or 'MongoDB is too slow'})")
+        if trouble is ErrorClass.POISON:
+            return Health("down", f"frames are lost to an error that nobody expected ({error}); please report it")
         if trouble in (ErrorClass.CONFIGURATION, ErrorClass.SICK):
             told = f"MongoDB at {server} refuses to store ({error}); {waiting} frame(s) wait {where}"
             return Health("down", told)
@@ -399,16 +422,16 @@ class Sink:
             self._hurry = False
             closing = self._closing_at is not None
         while True:
-            items = self._taken()
+            entries = self.buffer.take(self._settings.batch_limit)
             sync_due = time.monotonic() >= self._next_sync
             with self._lock:
                 more = bool(len(self.buffer))
-                awaited = any(w.target <= self.buffer.taken + len(items) for w in self._waiters)
+                awaited = any(w.target <= self.buffer.taken + len(entries) for w in self._waiters)
                 steps = not more and bool(self._steps)
             everything = awaited or sync_due or steps or (closing and not more) or self._journal_is_crowded()
             try:
-                if items or everything:
-                    self._carry_live(items, everything=everything)
+                if entries or everything:
+                    self._carry_live(entries, everything=everything)
             finally:
                 if awaited:
                     self._release_waiters()
@@ -421,16 +444,13 @@ class Sink:
             if not more or self._is_over():
                 break
 
-    def _taken(self) -> list[Item]:
-        # What is in a journal was cleaned before it got there.
-        entries = self.buffer.take(self._settings.batch_limit)
-        return [self._clean(entry.item) if entry.segment is None else entry.item for entry in entries]
-
     def _journal_is_crowded(self) -> bool:
         return self.buffer.journal is not None and self.buffer.journal.is_crowded
 
-    def _carry_live(self, items: list[Item], *, everything: bool) -> None:
+    def _carry_live(self, entries: Sequence[Entry], *, everything: bool) -> None:
         try:
+            # What is in a journal was cleaned before it got there.
+            items = [self._clean(entry.item) if entry.segment is None else entry.item for entry in entries]
             outcome = self._carry(items, everything=everything)
         except Exception:
             # An error of ours: these frames are counted, the next batch goes on.
@@ -438,8 +458,9 @@ class Sink:
             raise
         if outcome is None:
             return
-        batch, dead = outcome
-        self.buffer.settle(stored=batch.frames - dead, dead=dead, left_out=batch.left_out)
+        batch, dead, lost = outcome
+        stored = batch.frames - dead - sum(reason == REFUSED for _, reason in lost)
+        self.buffer.settle(stored=stored, dead=dead, left_out=batch.left_out, lost=lost)
         if everything:
             self.buffer.release()
         with self._lock:
@@ -450,10 +471,10 @@ class Sink:
             documents = [gap.document(self._recorder, _now()) for gap in gaps]
             self._persist(lambda store: store.insert_gaps(documents))
 
-    def _carry(self, items: Sequence[Item], *, everything: bool, fresh: bool = True) -> tuple[Batch, int] | None:
+    def _carry(self, items: Sequence[Item], *, everything: bool, fresh: bool = True) -> _Carried | None:
         """Bring one batch to the store, however long that takes; only closing ends the trying.
 
-        Return the batch and how many of its frames became dead letters. What is ``fresh`` was captured here.
+        What is ``fresh`` was captured here.
         """
         decoded = self._decode(items, fresh=fresh)
         # A call that had to be looked up may speak of a transaction that has to be looked up, too.
@@ -468,11 +489,7 @@ class Sink:
                 break
         now = _now()
         batch = Batch()
-        for index, one in enumerate(decoded):
-            # The message is in the batch before anything is made of it: an error of ours costs no frame.
-            self._guarded(partial(self._recording.take, one, batch, now))
-            if index % _SLICE == _SLICE - 1:
-                _pause()
+        lost = [(frame, INTERNAL) for frame in self._take_all(decoded, batch, now)]
         batch.amends += self._recording.expire(now, timedelta(seconds=self._settings.call_timeout))
         ledger = self._recording.ledger
         written: Written | None = self._persist(
@@ -482,7 +499,23 @@ class Sink:
             return None
         with self._lock:
             self._last_flush = _now()
-        return batch, len([letter for letter in written.dead if letter["kind"] == "message"])
+        refused = {(letter["session_id"], letter["sequence"]) for letter in written.unkept}
+        frames = [one.item for one in decoded if isinstance(one.item, Frame)] if refused else []
+        lost += [(frame, REFUSED) for frame in frames if (frame.session_id, frame.sequence) in refused]
+        return _Carried(batch, len([letter for letter in written.dead if letter["kind"] == "message"]), lost)
+
+    def _take_all(self, decoded: Sequence[Decoded], batch: Batch, now: datetime) -> list[Frame]:
+        """Take all into the batch; return the frames of which an error of ours made nothing."""
+        failed = []
+        for index, one in enumerate(decoded):
+            # The message is in the batch before anything is made of it: an error of ours mostly costs no frame.
+            before = batch.frames + batch.left_out
+            self._guarded(partial(self._recording.take, one, batch, now))
+            if isinstance(one.item, Frame) and batch.frames + batch.left_out == before:
+                failed.append(one.item)
+            if index % _SLICE == _SLICE - 1:
+                _pause()
+        return failed
 
     def _tell(self, batch: Batch) -> None:
         self._guarded(partial(self._listener.stored, batch, self._recording.ledger))
@@ -522,9 +555,9 @@ class Sink:
             raise
         if outcome is None:
             return  # closing: it stays where it is
-        batch, dead = outcome
+        batch, dead, lost = outcome
         with self._lock:
-            self._counts["recovered"] += batch.frames - dead
+            self._counts["recovered"] += batch.frames - dead - sum(reason == REFUSED for _, reason in lost)
             self._counts["recovered_dead"] += dead
         abandoned.settle(chunk)
         self._tell(batch)
@@ -582,7 +615,7 @@ class Sink:
     def _last_turn(self) -> None:
         """At the end, write also what waits for the sync, if the store can still be had."""
         if self._closing_at is not None and time.monotonic() < self._closing_at and not len(self.buffer):
-            self._carry_live([], everything=True)
+            self._carry_live((), everything=True)
         self._give_up()
 
     def _give_up(self) -> None:
@@ -713,6 +746,20 @@ def awaited_signal() -> tuple[asyncio.Future[Any], Callable[[Any], None]]:
             loop.call_soon_threadsafe(resolve, value)
 
     return future, from_thread
+
+
+async def _in_thread(work: Callable[[], None]) -> None:
+    """Do something in a thread of its own, which ends with it: executors leave theirs behind."""
+    done, from_thread = awaited_signal()
+
+    def run() -> None:
+        try:
+            work()
+        finally:
+            from_thread(True)
+
+    threading.Thread(target=run, name="ocpp-mongo-close", daemon=True).start()
+    await done
 
 
 def _now() -> datetime:

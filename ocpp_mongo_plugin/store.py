@@ -52,6 +52,7 @@ logger = logging.getLogger("ocpp_mongo_plugin")
 _LARGEST = 16 * 1024 * 1024 - 16 * 1024
 _SMALLEST_REST = 64 * 1024
 _CUT = 1024 * 1024
+_LONGEST_FIELD = 8 * 1024
 _SLICE = 32
 _PATIENCE = 3.0
 _CONFLICTS = 20
@@ -74,6 +75,8 @@ class Written:
     """Frames whose messages are in the store."""
     dead: list[Document] = field(default_factory=list)
     """Dead letters of frames that the store refused."""
+    unkept: list[Document] = field(default_factory=list)
+    """Those of messages that neither MongoDB nor the disk took."""
 
 
 class Store:
@@ -228,7 +231,11 @@ class Store:
         letters = [letter_of_message(messages[key], reason, now) for key, reason in dead.items()]
         refused = self._insert("meter_values", list(values.values()), now, pause)
         letters += [letter_of_value(values[key], reason, now) for key, reason in refused.items()]
-        written.dead = [letter for letter in letters if self._bury(letter)]
+        for letter in letters:
+            if self._bury(letter):
+                written.dead.append(letter)
+            elif letter["kind"] == "message":
+                written.unkept.append(letter)
         self._amend(later)
         self._revise(ledger, everything=everything, now=now, pause=pause)
         for removal in ledger.removals():
@@ -373,8 +380,31 @@ class Store:
             return
         tokens = {revision.key: self._token() for revision in revisions}
         refused: dict[int, str] = {}
-        with pymongo.timeout(self._settings.operation_timeout):
-            clean = self._attempt(key, revisions, tokens, now, refused)
+        try:
+            with pymongo.timeout(self._settings.operation_timeout):
+                clean = self._attempt(key, revisions, tokens, now, refused)
+        except (PyMongoError, BSONError) as error:
+            if classify(error) is not ErrorClass.POISON:
+                raise
+            if len(revisions) > 1:  # one document must not cost the others
+                for revision in revisions:
+                    self._revise_collection(key, [revision], ledger, now)
+                return
+            refused, clean = {0: describe(error)}, False
+        self._note_written(key, revisions, ledger, tokens, refused, now, clean=clean)
+
+    def _note_written(
+        self,
+        key: str,
+        revisions: list[Revision],
+        ledger: Ledger,
+        tokens: dict[str, str],
+        refused: dict[int, str],
+        now: datetime,
+        *,
+        clean: bool,
+    ) -> None:
+        """Tell the ledger what became of each revision."""
         current = {} if clean else self._current(key, revisions)
         for index, revision in enumerate(revisions):
             stored = current.get(revision.key)
@@ -407,14 +437,14 @@ class Store:
             if "revision" not in revision.document:
                 revision.document.setdefault("created_at", now)
                 whole = {
-                    **revision.document,
+                    **{name: _bounded(value) for name, value in revision.document.items()},
                     **fresh,
                     "schema_version": transcription.SCHEMA_VERSION,
                     **identity,
                 }
                 operations.append((None, transcription.storable(whole)))
             else:
-                fields = {name: revision.document.get(name) for name in revision.fields}
+                fields = {name: _bounded(revision.document.get(name)) for name in revision.fields}
                 query = {**identity, "revision": revision.document["revision"]}
                 operations.append((query, transcription.storable({**fields, **fresh})))
         collection = self._collections[key]
@@ -452,12 +482,13 @@ class Store:
 
     def insert_gaps(self, gaps: Sequence[Document]) -> bool:
         """Write down which frames are missing; a gap that is there already counts as written."""
-        for gap in gaps:
-            try:
-                with pymongo.timeout(self._settings.operation_timeout):
-                    self._gaps.insert_one({**gap, "_id": ObjectId(gap["_id"])})
-            except DuplicateKeyError:
-                continue
+        documents = [{**gap, "_id": ObjectId(gap["_id"])} for gap in gaps]
+        try:
+            with pymongo.timeout(self._settings.operation_timeout):
+                self._gaps.insert_many(documents, ordered=False)
+        except BulkWriteError as error:
+            if classify(error) not in (ErrorClass.DUPLICATE, ErrorClass.POISON):
+                raise
         return True
 
     def forgotten(self) -> frozenset[str]:
@@ -640,6 +671,15 @@ def _is_dead(recorder: str, lease: datetime | None, now: datetime) -> bool:
 def _queryable(value: Any) -> Any:
     """Return the value as it was stored: a query cannot hold lone surrogates."""
     return value.encode("utf-8", "replace").decode() if isinstance(value, str) else value
+
+
+def _bounded(value: Any) -> Any:
+    """Return a field of a document that changes with its texts cut: in full they are in the message log."""
+    if isinstance(value, str):
+        return value if len(value) <= _LONGEST_FIELD else f"{value[:_LONGEST_FIELD]}..."
+    if isinstance(value, list):
+        return [_bounded(one) for one in value]
+    return {name: _bounded(one) for name, one in value.items()} if isinstance(value, dict) else value
 
 
 def _stored_key(key: str, text: str) -> Any:

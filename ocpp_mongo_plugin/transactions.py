@@ -65,6 +65,7 @@ EMPTY: Document = {
 
 _MOST_MISSING = 1_000
 _NOT_SEEN = "start not seen"
+STOP_WITHOUT_START = "stop without start"
 
 
 def derived_key(at: datetime | None, *identity: Any) -> str:
@@ -115,6 +116,9 @@ def start_not_seen() -> Union:
 def derive(document: Document) -> set[str]:
     """Work out energy, sequence gaps and anomalies in place; return the names of the fields that changed."""
     anomalies = list(document.get("noted") or [])
+    if STOP_WITHOUT_START in anomalies and _started_first(document):
+        # The stop was only stored first, as when the start was recovered from a journal.
+        anomalies.remove(STOP_WITHOUT_START)
     derived: Document = {}
     if document.get("protocol_version") not in (None, "1.6"):
         if document.get("meter_first") is not None:
@@ -127,6 +131,11 @@ def derive(document: Document) -> set[str]:
     changed = {name for name, value in derived.items() if document.get(name) != value}
     document.update(derived)
     return changed
+
+
+def _started_first(document: Document) -> bool:
+    start, stop = document.get("start_received_at"), document.get("stop_received_at")
+    return start is not None and stop is not None and bool(start <= stop) and start_is_known(document)
 
 
 def _energy(document: Document, anomalies: list[str]) -> int | float | None:

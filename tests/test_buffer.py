@@ -11,7 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from test_segments import SESSION, frame, opened
 
-from ocpp_mongo_plugin.buffer import FULL, INTERNAL, SHUTDOWN, UNREADABLE, Buffer
+from ocpp_mongo_plugin.buffer import FULL, INTERNAL, REFUSED, SHUTDOWN, UNREADABLE, Buffer
+from ocpp_mongo_plugin.facts import TransactionEdit
 from ocpp_mongo_plugin.frames import Frame
 from ocpp_mongo_plugin.journal import Journal, Target
 from ocpp_mongo_plugin.settings import read_settings
@@ -140,6 +141,36 @@ def test_what_cannot_be_read_back_is_lost_under_its_reason(made: Any):
         segment.path.unlink()
     assert drain(buffer) == [0, 1, 2, 3, 4]
     assert buffer.lost == {UNREADABLE: 15}
+    balance(buffer)
+
+
+def test_one_that_only_memory_has_does_not_end_spilling(made: Any):
+    buffer = made(journal=True)
+    for n in range(20):
+        buffer.offer(frame(n))
+    edit = TransactionEdit("update", "CP1", 7, {}, frame(0).timestamp)
+    assert buffer.offer(edit)
+    assert all(buffer.offer(frame(n)) for n in range(20, 60))
+    assert drain(buffer, 7) == list(range(60))
+    assert not buffer.lost
+
+
+def test_a_frame_that_could_never_fit_costs_no_other(made: Any):
+    buffer = made(overflow="drop-oldest", buffer_bytes=64 * 1024)
+    for n in range(5):
+        buffer.offer(frame(n))
+    assert not buffer.offer(frame(5, "x" * 100_000))
+    assert drain(buffer) == [0, 1, 2, 3, 4]
+
+
+def test_a_frame_that_could_be_kept_nowhere_is_a_loss_with_a_gap(made: Any):
+    buffer = made()
+    buffer.offer(frame(0))
+    buffer.offer(frame(1))
+    first, _ = buffer.take(10)
+    buffer.settle(stored=1, dead=0, left_out=0, lost=[(first.item, REFUSED)])
+    assert buffer.lost == {REFUSED: 1}
+    assert [(gap.reason, gap.first_sequence) for gap in buffer.gaps()] == [(REFUSED, 0)]
     balance(buffer)
 
 

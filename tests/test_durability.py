@@ -11,6 +11,7 @@ from typing import Any
 
 import ocpp.v16.call
 import pytest
+from pymongo.errors import AutoReconnect
 from test_plugin import CSMS, charge, csms, place, station  # noqa: F401 - a fixture
 from transcripts import start, started, stop
 from waiting import wait_until_async
@@ -425,3 +426,82 @@ async def test_a_signal_handler_may_record(mock_database: Any, tmp_path: Path, d
             signal.signal(signal.SIGALRM, before)
         await plugin.flush(60)
         assert plugin.stats.stored == plugin.stats.captured == recorded + taken
+
+
+async def test_a_session_that_was_closed_in_order_is_not_said_to_be_abandoned(
+    mongo_uri: str, database_name: str, plain: Any, tmp_path: Path
+):
+    where = {"database": database_name, "durability": "journal", "journal_directory": tmp_path}
+    first = MongoPlugin(mongo_uri, **quick(**where))
+    await first.start()
+    first.record("CP1", "received", HEARTBEAT % 1, "1.6")
+    await first.flush()
+    # From here on the server is away, for this process.
+    first._sink._store.write = lambda *_arguments, **_keywords: (_ for _ in ()).throw(AutoReconnect("away"))
+    first.record("CP1", "received", HEARTBEAT % 2, "1.6")
+    first.end("CP1")
+    assert not await first.close()
+    async with MongoPlugin(mongo_uri, **where) as second:
+        await wait_until_async(lambda: second.stats.recovered and not second.is_recovering)
+    (session,) = plain.sessions.find()
+    assert (session["status"], session["error"], session["messages_received"]) == ("closed", None, 2)
+
+
+async def test_a_document_of_a_station_that_mongodb_will_not_take_costs_the_others_nothing(
+    mongo_uri: str, database_name: str, plain: Any
+):
+    plain.create_collection("stations", validator={"station_id": {"$ne": "bad"}})
+    text = '[2,"%d","StatusNotification",{"connectorId":%d,"status":"Available","errorCode":"NoError","info":"%s"}]'
+    async with MongoPlugin(mongo_uri, database_name, durability="memory", batch_limit=10) as plugin:
+        for number in range(30):
+            plugin.record("bad", "received", text % (number, number, "x" * 1_000_000), "1.6")
+            plugin.record("good", "received", HEARTBEAT % number, "1.6")
+        await plugin.flush(60)
+        assert plugin.stats.stored == 60
+        assert plugin.health.state == "ok"
+    assert [station["station_id"] for station in plain.stations.find()] == ["good"]
+
+
+async def test_a_frame_that_nothing_keeps_is_lost_and_not_stored(
+    mongo_uri: str, database_name: str, plain: Any, tmp_path: Path
+):
+    for name in ("ocpp_messages", "dead_letters"):
+        plain.create_collection(name, validator={"never": {"$exists": True}})
+    in_the_way = tmp_path / "file"
+    in_the_way.write_text("")
+    where = {"durability": "memory", "journal_directory": in_the_way}
+    async with MongoPlugin(mongo_uri, database_name, **where) as plugin:
+        plugin.record("CP1", "received", HEARTBEAT % 1, "1.6")
+        await plugin.flush()
+        assert dict(plugin.stats.lost) == {"refused by MongoDB": 1}
+        assert plugin.stats.stored == 0
+        equation(plugin.stats)
+        await wait_until_async(lambda: plugin.gaps("CP1"))
+
+
+async def test_only_what_is_recorded_is_held_up(mock_database: Any):
+    blocked = threading.Event()
+    plugin = MongoPlugin(
+        database=mock_database, overflow="wait", overflow_wait=30, buffer_size=4, batch_size=1, record_all=False
+    )
+    connect_store = plugin._connect
+    plugin._connect = lambda: blocked.wait(20) and connect_store()
+    async with plugin, csms() as url, station(url, "ocpp1.6") as charge_point:
+        while not plugin._buffer.is_congested:
+            plugin.record("CP9", "received", HEARTBEAT % 1, "1.6")
+        await asyncio.wait_for(charge_point.call(ocpp.v16.call.Heartbeat()), 10)
+        assert plugin.stats.held_up == 0
+        blocked.set()
+
+
+async def test_without_a_home_memory_does(mock_database: Any, monkeypatch: pytest.MonkeyPatch, caplog: Any):
+    def homeless(_path: object) -> None:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "expanduser", homeless)
+    where = {"durability": "journal", "journal_directory": "~/journals"}
+    async with MongoPlugin(database=mock_database, **where) as plugin:
+        plugin.record("CP1", "received", HEARTBEAT % 1, "1.6")
+        await plugin.flush()
+        assert plugin.stats.stored == 1
+    assert len([r for r in caplog.records if "this user has no home" in r.message]) == 1
