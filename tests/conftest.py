@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -20,6 +21,10 @@ from pymongo.errors import PyMongoError
 from ocpp_mongo_plugin.embedded import EmbeddedMongod, find_mongod
 
 Plain: TypeAlias = Database[dict[str, Any]]
+
+# A shell that starts us in the background has its children ignore ^C, which programs under test would inherit.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Read before the environment is cleaned for the first test.
 SERVER_URI = os.environ.get("OCPP_MONGO_URI")

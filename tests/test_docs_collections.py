@@ -16,12 +16,14 @@ import pytest
 from beanie import PydanticObjectId
 from pydantic import BaseModel
 
-from ocpp_mongo_plugin.documents import INDEXES, MODELS, Connector, MeterMetadata
+from ocpp_mongo_plugin.documents import INDEXES, MODELS, Connector, Gap, MeterMetadata
 from ocpp_mongo_plugin.settings import Settings
 
 PAGE = Path(__file__).parent.parent / "docs" / "collections.md"
 
-_PARTS: Mapping[str, type[BaseModel]] = MappingProxyType({**MODELS, "connectors": Connector, "metadata": MeterMetadata})
+_PARTS: Mapping[str, type[BaseModel]] = MappingProxyType(
+    {**MODELS, "connectors": Connector, "metadata": MeterMetadata, "gaps": Gap}
+)
 _WORDS: Mapping[Any, str] = MappingProxyType(
     {
         str: "text",
