@@ -195,6 +195,7 @@ class Redactor:
             or "pass" in lowered
             or "key" in lowered
             or "://" in lowered
+            or "@" in lowered
             or "pin" in lowered
             or "psk" in lowered
             or (self._literals and any(literal in lowered for literal in self._literals))
@@ -227,6 +228,7 @@ class Redactor:
             before = cleaned
             cleaned = _SCHEMES.sub(rf"\g<1>{MASK}", _HEADER.sub(rf"\g<1>{MASK}", cleaned))
             cleaned = _MODEM.sub(rf"\g<1>{MASK}", _PRIVATE_KEY.sub(MASK, cleaned))
+            cleaned = _USER_INFO.sub(rf"\g<1>{MASK}@", cleaned) if "@" in cleaned else cleaned
             cleaned = _Suspicion(self, cleaned, broken=broken).cleaned()
             cleaned = _urls(cleaned, broken=broken)
             if cleaned == before:
@@ -679,7 +681,9 @@ class _Credentials(_Walk):
                 return self.mask(member, at)
             if transfer and short == "data":
                 return self._opaque(member, self.redactor.rule(value), at)
-            if isinstance(member, int | float) or short in fields.EVIDENCE or (evidence and short == "value"):
+            if isinstance(member, int | float) or (evidence and short == "value"):
+                return member
+            if short in fields.EVIDENCE and not (isinstance(member, str) and _HOLDS_PRIVATE_KEY in member):
                 return member
             inner = vendor or short == "customdata"
             return self.value(name, member, at, parent=short, vendor=inner, hidden=secret or hidden)
@@ -727,7 +731,7 @@ class _Credentials(_Walk):
         return secret or write_only or doubled, pin, evidence, transfer
 
     def _text(self, value: str, path: Path, parent: str) -> str:
-        if parent in fields.EVIDENCE:
+        if parent in fields.EVIDENCE and _HOLDS_PRIVATE_KEY not in value:
             return value
 
         def inner(found: Any) -> Any:
@@ -971,9 +975,12 @@ _MODEM = re.compile(
     r"(AT[+^*$#]\w{0,16}(?:PIN|AUTH|CSTT|PWD|PASS|LCK)\w{0,16}=)(?!\*\*\*$|\*\*\*[\r\n])[^\r\n]+",
     re.IGNORECASE | re.MULTILINE,
 )
+_HOLDS_PRIVATE_KEY = "PRIVATE KEY-----"
 _PRIVATE_KEY = re.compile(
     r"-----BEGIN [A-Z ]{0,32}PRIVATE KEY-----.*?(?:-----END [A-Z ]{0,32}PRIVATE KEY-----|\Z)", re.DOTALL
 )
+# "user:password@host" without the scheme that would make it a URL.
+_USER_INFO = re.compile(r"((?<![\w@./:*-])(?://)?)[^\s/:@\"'<>*]{1,128}:[^\s/@\"'<>]{1,256}@(?=[\w\[])")
 _URL = re.compile(r"://([^\s\"<>]*)")
 _AUTHORITY = re.compile(r"[^/?#]*")
 _HOST = re.compile(r"(?:\[[0-9A-Fa-f:.%]*\]?|[^:@\[\]]*)(?::\d{0,5})?")

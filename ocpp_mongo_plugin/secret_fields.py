@@ -20,10 +20,15 @@ PersonalKind: TypeAlias = Literal["tag", "identifier", "text"]
 # "APIKey": a run of capitals ends before the capital that begins the next word.
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[A-Z]+|\d+")
 
-_SECRET_WORDS = frozenset({"psk", "pin", "pins", "pincode", "simpin", "cpin", "pwd", "passcode"})
+_SECRET_WORDS = frozenset(
+    {"psk", "pin", "pins", "pincode", "simpin", "cpin", "pwd", "passcode", "puk", "otp", "totp", "pw"}
+    | {"cookie", "cookies", "credential", "credentials"}
+)
 # Looked for within words too, so that a name written without capitals ("ftppassword") is found as well.
 _SECRET_PARTS = ("password", "passwd", "passphrase", "secret", "apikey", "privatekey", "authorizationkey")
-_SECRET_KEYS = ("authkey", "accesskey", "sharedkey", "encryptionkey", "wpakey", "wifikey")
+_SECRET_PARTS += ("accesstoken", "passwort", "kennwort")
+_SECRET_KEYS = ("authkey", "accesskey", "sharedkey", "encryptionkey", "wpakey", "wifikey", "masterkey", "aeskey")
+_SECRET_KEYS += ("hmackey", "sshkey", "vpnkey", "rfidkey", "mifarekey", "sessionkey", "signingkey", "symmetrickey")
 _TOKENS = frozenset({"token", "tokens"})
 # "TokenType" and "AuthTokenTimeout" describe a token; "IdToken" is a card, which is personal and no credential.
 _ABOUT_TOKENS = frozenset({"type", "types", "length", "count", "limit", "timeout", "lifetime", "expiry", "info"})

@@ -746,3 +746,25 @@ def test_details_of_an_error_go_with_a_description_that_tells_of_a_credential():
     cleaned, paths = Redactor().credentials("CP1", "s", text)
     assert "hunter2" not in cleaned
     assert paths == ("error_description", "error_details")
+
+
+@pytest.mark.parametrize(
+    "key", ["MasterKey", "SSHKey", "UserCredential", "PUK", "accesstoken", "WLAN-Passwort", "mqtt_pw"]
+)
+def test_vendors_names_of_credentials(key):
+    text, paths = cleaned(frame(*call("ChangeConfiguration", {"key": key, "value": CANARY})))
+    assert CANARY not in text
+    assert paths == ("payload.value",)
+
+
+@pytest.mark.parametrize("location", ["//user:{}@h/x", "user:{}@h/x", "ftp://user:{}@h/x"])
+def test_user_information_without_a_scheme(location):
+    text, paths = cleaned(frame(*call("GetDiagnostics", {"location": location.format(CANARY)})))
+    assert CANARY not in text
+    assert paths == ("payload.location",)
+
+
+def test_a_private_key_among_certificates():
+    pem = f"-----BEGIN PRIVATE KEY-----\n{CANARY}\n-----END PRIVATE KEY-----"
+    text, _ = cleaned(frame(*call("InstallCertificate", {"certificateType": "x", "certificate": pem})))
+    assert CANARY not in text
