@@ -25,9 +25,26 @@ _SECRET_WORDS = frozenset(
     | {"cookie", "cookies", "credential", "credentials"}
 )
 # Looked for within words too, so that a name written without capitals ("ftppassword") is found as well.
-_SECRET_PARTS = ("password", "passwd", "passphrase", "secret", "apikey", "privatekey", "authorizationkey")
+_SECRET_PARTS: tuple[str, ...] = (
+    "password",
+    "passwd",
+    "passphrase",
+    "secret",
+    "apikey",
+    "privatekey",
+    "authorizationkey",
+)
 _SECRET_PARTS += ("accesstoken", "passwort", "kennwort")
-_SECRET_KEYS = ("authkey", "accesskey", "sharedkey", "encryptionkey", "wpakey", "wifikey", "masterkey", "aeskey")
+_SECRET_KEYS: tuple[str, ...] = (
+    "authkey",
+    "accesskey",
+    "sharedkey",
+    "encryptionkey",
+    "wpakey",
+    "wifikey",
+    "masterkey",
+    "aeskey",
+)
 _SECRET_KEYS += ("hmackey", "sshkey", "vpnkey", "rfidkey", "mifarekey", "sessionkey", "signingkey", "symmetrickey")
 _TOKENS = frozenset({"token", "tokens"})
 # "TokenType" and "AuthTokenTimeout" describe a token; "IdToken" is a card, which is personal and no credential.
