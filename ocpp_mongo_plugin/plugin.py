@@ -530,7 +530,7 @@ _ROOM_POLL = 0.005
 _LONGEST_SYNC = 5.0
 """Seconds that a send or receive is held up for a disk that does not answer."""
 _HEARTBEAT_MS = 3000
-_LONGEST_IN_TURN = 128 * 1024
+_LONGEST_IN_TURN = 32 * 1024
 """Characters; a longer frame that may hold a credential waits in memory alone, since cleaning it takes milliseconds."""
 _PATIENCE = 600.0
 """Seconds that a whole collection may be read for."""
