@@ -18,7 +18,6 @@ from ocpp_mongo_plugin.changes import (
     Earliest,
     Element,
     Highest,
-    Insert,
     Known,
     Latest,
     Merge,
@@ -35,6 +34,7 @@ from ocpp_mongo_plugin.transactions import (
     STOP_WITHOUT_START,
     derived_key,
     everything_of,
+    numbered_keys,
     start_is_known,
     start_not_seen,
     with_status,
@@ -49,8 +49,7 @@ Notice: TypeAlias = tuple[Literal["started", "updated", "ended", "station"], str
 """What the hooks behind the sink are told, and the key of the document."""
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
+class Source(NamedTuple):
     """Where a fact comes from: the frame it was read in, and the call that the frame answers."""
 
     station_id: str
@@ -79,12 +78,25 @@ class Mention(NamedTuple):
     transaction_id: facts.TransactionId
 
 
+class MeterValues(NamedTuple):
+    """The new meter values of one message: a document each, in two parts, since most of it is the same for all."""
+
+    own: list[Document]
+    """One a value, with ``_id`` as 24 hexadecimal digits."""
+    of_all: Document
+    """What follows in each."""
+
+    def documents(self) -> list[Document]:
+        """Return them whole."""
+        return [{**own, **self.of_all} for own in self.own]
+
+
 @dataclass(slots=True)
 class Projection:
     """Projects facts on a ledger, and collects what else the store and the hooks must be told."""
 
     ledger: Ledger
-    inserts: list[Insert] = field(default_factory=list)
+    meter_values: list[MeterValues] = field(default_factory=list)
     notices: list[Notice] = field(default_factory=list)
 
     def project(self, fact: facts.Fact, source: Source) -> None:
@@ -213,7 +225,19 @@ def _occupancy(projection: Projection, source_clock: str, key: str) -> None:
         return
     values = {"current_transaction_id": here[-1].get("transaction_id") if here else None}
     for place in _connectors(projection, station_id, evse, connector)[:1]:
-        projection.station(station_id, Element(*place, Latest("transaction", source_clock, values)))
+        # Each meter value says it again: the station need not be written for that.
+        if not _is_shown(projection, station_id, place, values):
+            projection.station(station_id, Element(*place, Latest("transaction", source_clock, values)))
+
+
+def _is_shown(
+    projection: Projection, station_id: str, place: tuple[int | None, int | None], values: Mapping[str, Any]
+) -> bool:
+    station = projection.ledger.document("stations", station_id) or {}
+    for connector in station.get("connectors") or []:
+        if (connector["evse_id"], connector["connector_id"]) == place:
+            return all(connector.get(name) == value for name, value in values.items())
+    return False
 
 
 def _same_place(document: Document, evse_id: int | None, connector_id: int | None) -> bool:
@@ -450,10 +474,7 @@ def _may_follow(start: Document, orphan: Document) -> bool:
 def _with_id(
     projection: Projection, station_id: str, transaction_id: facts.TransactionId | None
 ) -> list[tuple[str, Document]]:
-    if transaction_id is None:
-        return []
-    known = projection.ledger.transactions(station_id)
-    return [(k, d) for k, d in known if d.get("transaction_id") == transaction_id]
+    return [] if transaction_id is None else projection.ledger.named(station_id, transaction_id)
 
 
 def _authorized(projection: Projection, fact: facts.TransactionAuthorized, source: Source) -> None:
@@ -588,7 +609,7 @@ def _registers(samples: Iterable[facts.Sample]) -> list[tuple[str | None, dateti
     for sample in samples:
         if sample.measurand == ENERGY_REGISTER and sample.value is not None and sample.unit == "Wh":
             moments.setdefault((sample.at.text, sample.context), []).append(sample)
-    readings = []
+    readings: list[tuple[str | None, datetime | None, int | float]] = []
     for (_, context), group in moments.items():
         outlet = [s for s in group if s.location in (None, "Outlet")] or group
         totals = [s.value for s in outlet if s.phase is None and s.value is not None]
@@ -608,38 +629,45 @@ def _meter_values(
     transaction_id: facts.TransactionId | None,
 ) -> None:
     message = source.message
-    identity = derived_key(None, source.station_id, "station", message.message_id, message.payload)
-    for index, sample in enumerate(samples):
-        metadata = {
-            "station_id": source.station_id,
-            "connector_id": place[0],
-            "transaction_id": transaction_id,
-            "measurand": sample.measurand,
-            "evse_id": place[1],
-            "phase": sample.phase,
-        }
-        document = {
-            "_id": derived_key(sample.at.at or source.received_at, identity, index),
-            "timestamp": sample.at.at or source.received_at,
-            "metadata": metadata,
-            "value": sample.value,
-            "unit": sample.unit,
-            "context": sample.context,
-            "format": sample.format,
-            "location": sample.location,
-            "original_value": sample.original_value,
-            "original_unit": sample.original_unit,
-            "multiplier": sample.multiplier,
-            "signed": sample.signed,
-            "transaction_ref": key,
-            "message_ref": source.key,
-            "session_id": source.session_id,
-            "received_at": source.received_at,
-            "timestamp_text": sample.at.text,
-            "protocol_version": source.protocol_version,
-            "schema_version": 1,
-        }
-        projection.inserts.append(Insert("meter_values", document))
+    key_at = numbered_keys(derived_key(None, source.station_id, "station", message.message_id, message.payload))
+    of_all: Document = {
+        "transaction_ref": key,
+        "message_ref": source.key,
+        "session_id": source.session_id,
+        "received_at": source.received_at,
+        "protocol_version": source.protocol_version,
+        "created_at": None,
+        "schema_version": 1,
+    }
+    own: list[Document] = []
+    for sample in samples:
+        timestamp = sample.at.at or source.received_at
+        own.append(
+            {
+                "_id": key_at(timestamp),
+                "timestamp": timestamp,
+                "metadata": {
+                    "station_id": source.station_id,
+                    "connector_id": place[0],
+                    "transaction_id": transaction_id,
+                    "measurand": sample.measurand,
+                    "evse_id": place[1],
+                    "phase": sample.phase,
+                },
+                "value": sample.value,
+                "unit": sample.unit,
+                "context": sample.context,
+                "format": sample.format,
+                "location": sample.location,
+                "original_value": sample.original_value,
+                "original_unit": sample.original_unit,
+                "multiplier": sample.multiplier,
+                "signed": sample.signed,
+                "timestamp_text": sample.at.text,
+            }
+        )
+    if own:
+        projection.meter_values.append(MeterValues(own, of_all))
 
 
 # -- a program's own word ---------------------------------------------------------------------------------------

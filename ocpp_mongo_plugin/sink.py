@@ -30,11 +30,12 @@ from ocpp_mongo_plugin.ledger import Ledger
 from ocpp_mongo_plugin.recording import Batch, Decoded, Item, Loaded, Recording, Wanted
 from ocpp_mongo_plugin.redaction import Redactor
 from ocpp_mongo_plugin.settings import Settings
-from ocpp_mongo_plugin.store import Store, Written
+from ocpp_mongo_plugin.store import Store, Written, give_way
 
 logger = logging.getLogger("ocpp_mongo_plugin")
 
-_SLICE = 16
+_SLICE = 100
+"""Frames."""
 _FIRST_RETRY, _LONGEST_RETRY, _SICK_RETRY = 0.1, 30.0, 5.0
 _LEASE_IN_SYNCS = 3
 _GRACE = 0.1
@@ -111,6 +112,10 @@ class Listener(Protocol):
 
     def redacted(self, decoded: Decoded) -> Decoded:
         """Return the message as plugins of others want it stored."""
+
+    @property
+    def wants_facts(self) -> bool:
+        """Whether what was understood is to be kept in the batch."""
 
 
 class _Carried(NamedTuple):
@@ -476,45 +481,65 @@ class Sink:
 
         What is ``fresh`` was captured here.
         """
-        decoded = self._decode(items, fresh=fresh)
-        # A call that had to be looked up may speak of a transaction that has to be looked up, too.
-        for _ in range(2):
-            wanted = self._recording.wanted(decoded)
-            if wanted:
-                loaded = self._persist(partial(_load, wanted))
-                if loaded is None:
-                    return None
-                self._recording.learn(wanted, loaded)
-            if not wanted.calls:
-                break
+        store = self._persist(lambda store: store)
+        if store is None:
+            return None
+        batch = Batch(projected=[] if self._listener.wants_facts else None)
+        pause = give_way()
         now = _now()
-        batch = Batch()
-        lost = [(frame, INTERNAL) for frame in self._take_all(decoded, batch, now)]
-        batch.amends += self._recording.expire(now, timedelta(seconds=self._settings.call_timeout))
+        outgoing = store.outgoing(now)
+        lost: list[tuple[Frame, str]] = []
+        # In slices: the server takes one while the next is made, and no more than a slice lives as small objects.
+        for start in range(0, len(items), _SLICE):
+            decoded = self._decode(items[start : start + _SLICE], pause, fresh=fresh)
+            if not self._look_up(decoded):
+                return None
+            lost += [(frame, INTERNAL) for frame in self._take_all(decoded, batch, now, pause)]
+            outgoing.add(batch, pause)
+            store.begin(outgoing)
+        batch.amends = self._recording.expire(now, timedelta(seconds=self._settings.call_timeout))
+        outgoing.finish(batch, pause)
+        if everything:
+            self._recording.tally()
         ledger = self._recording.ledger
         written: Written | None = self._persist(
-            lambda store: store.write(batch, ledger, everything=everything, now=_now(), pause=_pause)
+            lambda store: store.write(outgoing, ledger, everything=everything, now=_now(), pause=pause)
         )
         if written is None:
             return None
         with self._lock:
             self._last_flush = _now()
         refused = {(letter["session_id"], letter["sequence"]) for letter in written.unkept}
-        frames = [one.item for one in decoded if isinstance(one.item, Frame)] if refused else []
+        frames = [item for item in items if isinstance(item, Frame)] if refused else []
         lost += [(frame, REFUSED) for frame in frames if (frame.session_id, frame.sequence) in refused]
         return _Carried(batch, len([letter for letter in written.dead if letter["kind"] == "message"]), lost)
 
-    def _take_all(self, decoded: Sequence[Decoded], batch: Batch, now: datetime) -> list[Frame]:
+    def _look_up(self, decoded: Sequence[Decoded]) -> bool:
+        """Learn from the store what must be known before these are taken; False when closing ended the trying."""
+        # A call that had to be looked up may speak of a transaction that has to be looked up, too.
+        for _ in range(2):
+            wanted = self._recording.wanted(decoded)
+            if wanted:
+                loaded = self._persist(partial(_load, wanted))
+                if loaded is None:
+                    return False
+                self._recording.learn(wanted, loaded)
+            if not wanted.calls:
+                break
+        return True
+
+    def _take_all(
+        self, decoded: Sequence[Decoded], batch: Batch, now: datetime, pause: Callable[[], None]
+    ) -> list[Frame]:
         """Take all into the batch; return the frames of which an error of ours made nothing."""
         failed = []
-        for index, one in enumerate(decoded):
+        for one in decoded:
             # The message is in the batch before anything is made of it: an error of ours mostly costs no frame.
             before = batch.frames + batch.left_out
             self._guarded(partial(self._recording.take, one, batch, now))
             if isinstance(one.item, Frame) and batch.frames + batch.left_out == before:
                 failed.append(one.item)
-            if index % _SLICE == _SLICE - 1:
-                _pause()
+            pause()
         return failed
 
     def _tell(self, batch: Batch) -> None:
@@ -567,17 +592,16 @@ class Sink:
         """Whether there is something of a dead process that is not stored yet."""
         return self._abandoned is not None
 
-    def _decode(self, items: Sequence[Item], *, fresh: bool) -> list[Decoded]:
+    def _decode(self, items: Sequence[Item], pause: Callable[[], None], *, fresh: bool) -> list[Decoded]:
         decoded = []
         figures: Counter[str] = Counter()
-        for index, item in enumerate(items):
+        for item in items:
             one = self._listener.redacted(self._recording.decode(item, self._redactor))
             decoded.append(one)
             if fresh and isinstance(one.item, Frame) and one.message is not None:
                 figures.update(("decoded", one.item.direction, one.message.message_type))
                 figures["redacted"] += bool(one.item.redacted)
-            if index % _SLICE == _SLICE - 1:
-                _pause()
+            pause()
         with self._lock:
             self._counts.update(figures)
         return decoded
@@ -764,8 +788,3 @@ async def _in_thread(work: Callable[[], None]) -> None:
 
 def _now() -> datetime:
     return datetime.now(timezone.utc)
-
-
-def _pause() -> None:
-    """Let other threads have the interpreter."""
-    time.sleep(0)

@@ -139,9 +139,10 @@ def _samples(meter_values: Any) -> tuple[facts.Sample, ...]:
 
 def _sample(sampled: Json, at: facts.Moment) -> facts.Sample:
     """Read one SampledValue (section 7.43)."""
-    measurand = text(sampled.get("measurand")) or ENERGY_REGISTER
-    original_unit, form = text(sampled.get("unit")), text(sampled.get("format"))
-    written = sampled.get("value")
+    get = sampled.get
+    measurand = text(get("measurand")) or ENERGY_REGISTER
+    original_unit, form = text(get("unit")), text(get("format"))
+    written = get("value")
     value, unit = normalise(None if form == "SignedData" else written, original_unit, measurand=measurand)
     return facts.Sample(
         measurand=measurand,
@@ -150,10 +151,10 @@ def _sample(sampled: Json, at: facts.Moment) -> facts.Sample:
         at=at,
         original_value=shown(written) if "value" in sampled else "",
         original_unit=original_unit,
-        phase=text(sampled.get("phase")),
-        context=text(sampled.get("context")),
+        phase=text(get("phase")),
+        context=text(get("context")),
         format=form,
-        location=text(sampled.get("location")),
+        location=text(get("location")),
     )
 
 
