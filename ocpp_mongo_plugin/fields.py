@@ -24,8 +24,7 @@ _LEAST, _BEYOND = Decimal(-_INT64), Decimal(_INT64)
 _MOST_DIGITS = 4300  # beyond it int() refuses (Python 3.11), or takes minutes (Python 3.10)
 _MOST_NUMBER_CHARACTERS = 400  # a float written out in full has 309 digits before the point
 
-# What nearly every meter writes: a float holds fifteen digits exactly, so nothing more need be asked.
-_PLAIN_NUMBER = re.compile(r"-?[0-9]{1,9}(?:\.[0-9]{1,6})?")
+_EXACT_DIGITS = 15  # a float holds so many exactly
 _LEAST_FLOAT, _MOST_FLOAT = -float(1 << 63), float(1 << 63)
 
 _INTEGER = re.compile(r"[+-]?[0-9]+")
@@ -114,7 +113,8 @@ def number(value: Any) -> int | float | None:
         if _LEAST_FLOAT <= value < _MOST_FLOAT:
             return int(value) if value.is_integer() else value
         return None
-    if kind is str and _PLAIN_NUMBER.fullmatch(value):
+    if kind is str and len(value) <= _EXACT_DIGITS and value.isascii() and value.replace(".", "", 1).isdigit():
+        # Digits and at most one point, as nearly every meter writes.
         nearest = float(value)
         return int(nearest) if nearest.is_integer() else nearest
     exact = decimal(value)

@@ -173,14 +173,22 @@ def decode(text: str) -> Message:
         return _malformed(f"not JSON: {error}")
     if not isinstance(elements, list):
         return _malformed(f"not a JSON array but {_kind(elements)}")
-    if not elements:
-        return _malformed("an empty array")
-    shape = _SHAPES.get(elements[0]) if type(elements[0]) is int else None
+    return _message(elements) if elements else _malformed("an empty array")
+
+
+def _message(elements: list[Any]) -> Message:
+    kind, count = elements[0], len(elements)
+    if type(kind) is int and count >= 3 and type(elements[1]) is str:  # noqa: PLR2004 - nearly all are these two
+        if kind == CALL_RESULT:
+            return Message("CallResult", elements[1], None, elements[2])
+        if kind == CALL and count >= 4 and type(elements[2]) is str:  # noqa: PLR2004
+            return Message("Call", elements[1], elements[2], elements[3])
+    shape = _SHAPES.get(kind) if type(kind) is int else None
     if shape is None:
         return _malformed(f"message type {_shown(elements[0])} is not one of OCPP-J's 2 to 6")
-    if len(elements) < shape.least:
-        message_id = _message_id(elements[1]) if len(elements) > 1 else None
-        return _malformed(f"{shape.name} with {len(elements)} of {shape.least} elements", message_id)
+    if count < shape.least:
+        message_id = _message_id(elements[1]) if count > 1 else None
+        return _malformed(f"{shape.name} with {count} of {shape.least} elements", message_id)
     message_id = _message_id(elements[1])
     if message_id is None:
         return _malformed(f"the message id is {_kind(elements[1])}")

@@ -34,6 +34,7 @@ from ocpp_mongo_plugin.transactions import (
     STOP_WITHOUT_START,
     derived_key,
     everything_of,
+    message_identity,
     numbered_keys,
     start_is_known,
     start_not_seen,
@@ -44,6 +45,7 @@ ENERGY_REGISTER = "Energy.Active.Import.Register"
 _PLAUSIBLE_YEAR = 2000
 _INT64 = 1 << 63
 _MOST_EVIDENCE = 1_000
+_NOWHERE = object()
 
 Notice: TypeAlias = tuple[Literal["started", "updated", "ended", "station"], str]
 """What the hooks behind the sink are told, and the key of the document."""
@@ -59,6 +61,8 @@ class Source(NamedTuple):
     clock: str
     protocol_version: str | None
     received_at: datetime | None
+    text: str
+    """Of the frame."""
     message: Message
     call: PendingCall | None = None
 
@@ -220,24 +224,26 @@ def _occupancy(projection: Projection, source_clock: str, key: str) -> None:
     station_id, evse, connector = (document.get(n) for n in ("station_id", "evse_id", "connector_id"))
     if station_id is None or (not evse and not connector):
         return
+    places = _connectors(projection, station_id, evse, connector)[:1]
+    status = document.get("status")
+    # Each meter value says it again: the station need not be written for that.
+    if status == ACTIVE and _shown(projection, station_id, places[0]) == document.get("transaction_id"):
+        return
     here = [d for _, d in projection.ledger.active(station_id) if _same_place(d, evse, connector)]
-    if not here and document.get("status") == ACTIVE:
+    if not here and status == ACTIVE:
         return
     values = {"current_transaction_id": here[-1].get("transaction_id") if here else None}
-    for place in _connectors(projection, station_id, evse, connector)[:1]:
-        # Each meter value says it again: the station need not be written for that.
-        if not _is_shown(projection, station_id, place, values):
-            projection.station(station_id, Element(*place, Latest("transaction", source_clock, values)))
+    for place in places:
+        projection.station(station_id, Element(*place, Latest("transaction", source_clock, values)))
 
 
-def _is_shown(
-    projection: Projection, station_id: str, place: tuple[int | None, int | None], values: Mapping[str, Any]
-) -> bool:
+def _shown(projection: Projection, station_id: str, place: tuple[int | None, int | None]) -> object:
+    """Return the transaction that a connector names; another object when it is not known."""
     station = projection.ledger.document("stations", station_id) or {}
-    for connector in station.get("connectors") or []:
+    for connector in station.get("connectors") or ():
         if (connector["evse_id"], connector["connector_id"]) == place:
-            return all(connector.get(name) == value for name, value in values.items())
-    return False
+            return connector.get("current_transaction_id")
+    return _NOWHERE
 
 
 def _same_place(document: Document, evse_id: int | None, connector_id: int | None) -> bool:
@@ -628,8 +634,7 @@ def _meter_values(
     place: tuple[int | None, int | None],
     transaction_id: facts.TransactionId | None,
 ) -> None:
-    message = source.message
-    key_at = numbered_keys(derived_key(None, source.station_id, "station", message.message_id, message.payload))
+    key_at = numbered_keys(message_identity(source.station_id, source.message, source.text))
     of_all: Document = {
         "transaction_ref": key,
         "message_ref": source.key,

@@ -324,7 +324,7 @@ class Recording:
     def _source(self, frame: Frame, key: str, message: Message, call: PendingCall | None) -> Source:
         clock = wire_clock(frame.session_id, frame.sequence)
         version, at = frame.protocol_version, frame.timestamp
-        return Source(frame.station_id, frame.session_id, key, clock, version, at, message, call)
+        return Source(frame.station_id, frame.session_id, key, clock, version, at, frame.text, message, call)
 
     def _project(self, says: Sequence[facts.Fact], source: Source, batch: Batch) -> None:
         projection = self._projection(batch)

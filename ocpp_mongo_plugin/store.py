@@ -53,8 +53,7 @@ logger = logging.getLogger("ocpp_mongo_plugin")
 _LONGEST_FIELD = 8 * 1024
 _WORTH_A_COMMAND = 250
 _GRACE = 0.1
-_LONGEST_STRETCH = 0.0005
-"""Seconds that a thread of ours works on before it gives way."""
+_STRETCH_AHEAD = 0.0005
 _REST = 0.00001
 """Seconds. With none at all the interpreter would mostly be taken back before the host woke up."""
 _PATIENCE = 3.0
@@ -65,13 +64,16 @@ PART_OF_ANOTHER = "part of another transaction"
 _OBJECT_ID_KEYS = frozenset({"transactions", "sessions"})
 
 
-def give_way() -> Callable[[], None]:
-    """Return what a thread of ours calls after each small step: it lets the host have the interpreter often enough."""
+def give_way(stretch: float) -> Callable[[], None]:
+    """Return what a thread of ours calls after each small step: it lets the host have the interpreter often enough.
+
+    ``stretch`` is how long it may work on before it does, in seconds.
+    """
     since = time.perf_counter()
 
     def pause() -> None:
         nonlocal since
-        if time.perf_counter() - since > _LONGEST_STRETCH:
+        if time.perf_counter() - since > stretch:
             time.sleep(_REST)
             since = time.perf_counter()
 
@@ -274,9 +276,7 @@ class Store:
             self._ahead.trusted = True
         return written
 
-    def _insert_all(
-        self, key: AppendOnly, outgoing: Outgoing, pause: Callable[[], None]
-    ) -> list[tuple[Encoded, str]]:
+    def _insert_all(self, key: AppendOnly, outgoing: Outgoing, pause: Callable[[], None]) -> list[tuple[Encoded, str]]:
         """Insert what a batch has for a collection; return what was refused, and why."""
         outgoing.cut(key)
         refused: list[tuple[Encoded, str]] = []
@@ -678,7 +678,7 @@ class _Ahead:
             key, part = job
             try:
                 if self.trusted:
-                    part.refused = self._insert(key, part.documents, give_way())
+                    part.refused = self._insert(key, part.documents, give_way(_STRETCH_AHEAD))
             except Exception:  # noqa: BLE001 - whatever it is, the batch meets it again, and says it
                 self.trusted = False
             finally:

@@ -13,6 +13,7 @@ from datetime import datetime
 from typing import Any
 
 from ocpp_mongo_plugin.changes import Document, Earliest, Highest, Known, Latest, Part, Union
+from ocpp_mongo_plugin.frames import Message
 
 ACTIVE, FAILED, COMPLETED = "active", "failed", "completed"
 
@@ -81,6 +82,14 @@ def derived_key(at: datetime | None, *identity: Any) -> str:
     if at is None:
         return digest[:24]
     return f"{int(at.timestamp()) & 0xFFFFFFFF:08x}{digest[:16]}"
+
+
+def message_identity(station_id: str, message: Message, text: str) -> str:
+    """Return what is the same of one message from whichever end it was recorded: its text, but for id tags."""
+    if isinstance(message.payload, dict) and not _PERSONAL.isdisjoint(message.payload):
+        return derived_key(None, station_id, "station", message.message_id, message.payload)
+    told = f"{station_id}\0{text}".encode("utf-8", "surrogatepass")
+    return hashlib.sha256(told).hexdigest()[:24]
 
 
 def numbered_keys(identity: str) -> Callable[[datetime | None], str]:
@@ -159,9 +168,7 @@ def _started_first(document: Document) -> bool:
     return start is not None and stop is not None and bool(start <= stop) and start_is_known(document)
 
 
-def _energy(
-    document: Document, start: float | None, stop: float | None, anomalies: list[str]
-) -> int | float | None:
+def _energy(document: Document, start: float | None, stop: float | None, anomalies: list[str]) -> int | float | None:
     first, latest = document.get("meter_first"), document.get("meter_latest")
     start = first if start is None else start
     stop = latest if stop is None else stop
