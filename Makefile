@@ -6,7 +6,7 @@ ARGS ?=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test unit faults faults-full soak lint format clean
+.PHONY: help demo test unit faults faults-full soak bench bench-quick bench-full lint format clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,6 +28,15 @@ faults-full: $(VENV)/dev.stamp ## The same at full depth: every system call, a p
 
 soak: $(VENV)/dev.stamp ## Random faults for an hour, and whether anything grows (ARGS="...")
 	OCPP_MONGO_FAULTS=1 OCPP_MONGO_SOAK_SECONDS=3600 $(BIN)/python -m pytest tests/faults -m faults -k f29 $(ARGS)
+
+bench: $(VENV)/dev.stamp ## Measure what recording costs and how fast it stores (under ten minutes; ARGS="--json FILE")
+	$(BIN)/python -m benchmarks $(ARGS)
+
+bench-quick: $(VENV)/dev.stamp ## The same in two minutes: counts that CI judges, times that nobody should trust
+	$(BIN)/python -m benchmarks --quick $(ARGS)
+
+bench-full: $(VENV)/dev.stamp ## The same with ten million messages and ten minutes a line (an hour or more)
+	$(BIN)/python -m benchmarks --full $(ARGS)
 
 lint: $(VENV)/dev.stamp ## Check style, format, types and the direction of imports
 	$(BIN)/ruff check
