@@ -50,7 +50,7 @@ format: $(VENV)/dev.stamp ## Put the code into the agreed format
 
 clean: ## Remove the virtual environment, builds and caches
 	rm -rf $(VENV) build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
-	find ocpp_mongo_plugin tests examples -name __pycache__ -type d -prune -exec rm -rf {} +
+	find ocpp_mongo_plugin tests benchmarks examples -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The stamps keep a second run from asking pip again. "pip install --group" came with pip 25.1.
 $(VENV)/pip.stamp:

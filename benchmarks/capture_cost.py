@@ -42,9 +42,7 @@ def measure(scale: Scale) -> Iterator[Result]:
         journal = asyncio.run(_taken(uri, rounds, program.RECORDED, program.PLAIN, durability="journal"))
         yield journal.ratio("capture-journal")
         yield journal.p99("capture-journal-p99")
-        overridden = _taken(
-            uri, rounds, program.RECORDED_OVERRIDING, program.PLAIN_OVERRIDING, durability="memory"
-        )
+        overridden = _taken(uri, rounds, program.RECORDED_OVERRIDING, program.PLAIN_OVERRIDING, durability="memory")
         yield asyncio.run(overridden).ratio("capture-overridden")
 
 
@@ -108,7 +106,7 @@ async def _taken(uri: str, rounds: int, recorded: Any, plain: Any, *, durability
 
 
 async def _exchanged(exchanges: list[tuple[Any, str, str]]) -> list[float]:
-    took = []
+    took: list[float] = []
     for station, call, answer in exchanges:
         begun = perf_counter()
         await station._send(call)  # noqa: SLF001 - what the library's own call() does

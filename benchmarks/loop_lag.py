@@ -167,7 +167,7 @@ async def _steady(
     scale: Scale,
     meanwhile: Callable[[], AbstractAsyncContextManager[None]],
 ) -> Result:
-    seconds = scale.pick(1.5, 3.0, 5.0)
+    seconds = scale.pick(1.0, 3.0, 5.0)
     async with recording(server.uri, name) as plugin:
         rounds = _Rounds(plugin, seconds)
 
@@ -180,10 +180,10 @@ async def _steady(
 
 
 async def _burst(server: EmbeddedMongod, name: str, scale: Scale) -> Result:
-    frames = scale.pick(10_000, 30_000, 30_000)
-    drained = []
+    frames = scale.pick(5000, 30_000, 30_000)
+    drained: list[float] = []
     async with recording(server.uri, name) as plugin:
-        rounds = _Rounds(plugin, scale.pick(1.5, 3.0, 5.0))
+        rounds = _Rounds(plugin, scale.pick(1.0, 3.0, 5.0))
 
         async def block() -> float:
             for text in take(frames, STATIONS, first=1000 * (1 + len(drained))):

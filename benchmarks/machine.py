@@ -34,8 +34,9 @@ def described(mongod: Path) -> dict[str, str]:
 def sentence(machine: dict[str, str], scale_target: str) -> str:
     """Return it as one sentence for the page."""
     return (
-        f"Taken on {machine['date']} by `make {scale_target}` on {machine['processor']}, {machine['cores']} cores, "
-        f"{machine['system']}, {machine['python']}, mongod {machine['mongod']} on the same cores; {machine['packages']}."
+        f"Taken on {machine['date']} by `make {scale_target}` on {machine['processor']}, {machine['cores']} "
+        f"cores, {machine['system']}, {machine['python']}, mongod {machine['mongod']} on the same cores; "
+        f"{machine['packages']}."
     )
 
 

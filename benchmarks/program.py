@@ -53,7 +53,7 @@ class _Station201(ocpp.v201.ChargePoint):
     """A station that overrides nothing."""
 
 
-RECORDED = {"1.6": _Station16, "2.0.1": _Station201}
+RECORDED: dict[str, Any] = {"1.6": _Station16, "2.0.1": _Station201}
 PLAIN = {version: untouched(cls) for version, cls in RECORDED.items()}
 RECORDED_OVERRIDING = {version: overriding(cls) for version, cls in RECORDED.items()}
 PLAIN_OVERRIDING = {version: overriding(cls) for version, cls in PLAIN.items()}

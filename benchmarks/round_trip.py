@@ -163,7 +163,7 @@ async def _measure(uri: str, name: str, scale: Scale) -> list[Result]:
         await plugin.flush(PATIENCE)
         closed: list[tuple[float, float]] = []
         paced: list[tuple[float, float]] = []
-        for order in turns("recorded", "plain", most=scale.pick(3, 8, 20)):
+        for order in turns("recorded", "plain", most=scale.pick(2, 8, 20)):
             took = {}
             for side in order:
                 settle()
@@ -174,13 +174,13 @@ async def _measure(uri: str, name: str, scale: Scale) -> list[Result]:
             took = {}
             for side in order:
                 settle()
-                took[side] = (await callers[side].paced(scale.pick(3.0, 4.0, 4.0))).median
+                took[side] = (await callers[side].paced(scale.pick(2.0, 4.0, 4.0))).median
                 await plugin.flush(PATIENCE)
             paced.append((took["recorded"], took["plain"]))
         wrong = lost_of(plugin, 2 * callers["recorded"].trips)
     return [
         _result("round-trip-closed", closed, f"blocks of {scale.pick(1, 2, 2)} s, one call at a time", wrong),
-        _result("round-trip-paced", paced, f"blocks of {scale.pick(3, 4, 4)} s; medians of a block", wrong),
+        _result("round-trip-paced", paced, f"blocks of {scale.pick(2, 4, 4)} s; medians of a block", wrong),
     ]
 
 

@@ -7,7 +7,7 @@ own, so that none adopts what another one left.
 from __future__ import annotations
 
 import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -16,11 +16,18 @@ from uuid import uuid4
 
 from pymongo import MongoClient
 
+from benchmarks.mix import Text
 from ocpp_mongo_plugin import MongoPlugin
 from ocpp_mongo_plugin.embedded import HOST
+from ocpp_mongo_plugin.settings import Settings, read_settings
 
 PATIENCE = 3600.0
 """Seconds that a flush may take: slowness is measured, and is no error."""
+
+
+def usual_settings() -> Settings:
+    """Return the settings of a plugin that is told none; the runner has taken those of the user away."""
+    return read_settings({})
 
 
 @contextmanager
@@ -69,6 +76,12 @@ async def recording_for_nobody(uri: str, **settings: Any) -> AsyncIterator[Mongo
             yield plugin
         finally:
             await plugin.close(0)
+
+
+def record(plugin: MongoPlugin, texts: Iterable[Text]) -> None:
+    """Record texts by hand, as a CSMS sees them."""
+    for text in texts:
+        plugin.record(text.station_id, "sent" if text.is_answer else "received", text.text, text.version)
 
 
 def lost_of(plugin: MongoPlugin, frames: int) -> str | None:

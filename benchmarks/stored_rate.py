@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterator, Sequence
-from itertools import islice
 from typing import Any
 
 from motor.motor_asyncio import AsyncIOMotorClient
@@ -20,19 +19,15 @@ from pymongo.database import Database
 from pymongo.write_concern import WriteConcern
 
 from benchmarks.lines import Result, number
-from benchmarks.mix import CALLS_OF_A_SESSION, Text, take, texts
+from benchmarks.mix import AUTHORIZE, Text, exchange, take
 from benchmarks.scale import Scale
-from benchmarks.server import PATIENCE, connected, database, lost_of, recording
+from benchmarks.server import PATIENCE, connected, database, lost_of, record, recording, usual_settings
 from benchmarks.turns import settle, spread, turns
 from ocpp_mongo_plugin.documents import bind
 from ocpp_mongo_plugin.embedded import EmbeddedMongod
-from ocpp_mongo_plugin.settings import Settings
 
 _BATCH = 1000
 _MICRO = 1e6
-_ALL = tuple(Settings().collections().values())
-_AUTHORIZE = 1
-"""The step of a session whose call and answer mean nothing beyond the message log."""
 
 Stored = dict[str, list[dict[str, Any]]]
 
@@ -54,22 +49,20 @@ class _Taken:
 
 def authorizations(frames: int, stations: int = 40) -> list[Text]:
     """Return calls and answers that leave documents in the message log alone."""
-    steps = 2 * stations
-    of_a_session = range(_AUTHORIZE * steps, (_AUTHORIZE + 1) * steps)
-    everything = enumerate(texts(stations))
-    return list(islice((text for at, text in everything if at % (CALLS_OF_A_SESSION * steps) in of_a_session), frames))
+    exchanges = (exchange(at % stations, at // stations, AUTHORIZE) for at in range(frames // 2))
+    return [text for both in exchanges for text in both]
 
 
 def measure(scale: Scale) -> Iterator[Result]:
     """Yield the rates of messages alone, and of all that follows from them."""
-    seconds = scale.pick(12.0, 60.0, 300.0)
-    frames = scale.pick(10_000, 30_000, 30_000)
+    seconds = scale.pick(6.0, 40.0, 300.0)
+    frames = scale.pick(5000, 30_000, 30_000)
     with EmbeddedMongod() as server, connected(server.uri) as client:
         repetitions = _Repetitions(server.uri, client)
         repetitions.run(authorizations(frames), ("ocpp_messages",), scale.pick(3, 5, 10), seconds)
         yield repetitions.against_ready_made("stored-messages")
         repetitions = _Repetitions(server.uri, client, with_beanie=scale.pick(300, 1000, 1000))
-        repetitions.run(take(frames), _ALL, scale.pick(3, 5, 10), seconds)
+        repetitions.run(take(frames), tuple(usual_settings().collections().values()), scale.pick(3, 5, 10), seconds)
         yield repetitions.against_ready_made("stored-all")
         yield repetitions.against_beanie("stored-beanie")
 
@@ -88,7 +81,7 @@ class _Repetitions:
         with database(self._client) as first:
             asyncio.run(self._recorded(frames, first, collections))
             stored = {name: list(self._client[first][name].find()) for name in collections}
-            for order in turns("recorded", "ready-made", "beanie", most=most, seconds=seconds):
+            for order in turns("recorded", "ready-made", "beanie", most=most, least=2, seconds=seconds):
                 for side in order:
                     with database(self._client) as name:
                         if side == "recorded":
@@ -105,9 +98,7 @@ class _Repetitions:
         async with recording(self._uri, name, durability="memory") as plugin:
             settle()
             taken = _Taken(0, len(frames))
-            for text in frames:
-                way = "sent" if text.is_answer else "received"
-                plugin.record(text.station_id, way, text.text, text.version)
+            record(plugin, frames)
             await plugin.flush(PATIENCE)
             taken.end()
             self._wrong = self._wrong or lost_of(plugin, len(frames))
@@ -133,7 +124,7 @@ class _Repetitions:
         """Insert messages and meter values, in the proportion in which they are stored."""
         _prepare(stored, self._client[source], self._client[name])
         share = self._with_beanie / (len(stored["ocpp_messages"]) + len(stored["meter_values"]))
-        documents = bind(Settings())
+        documents = bind(usual_settings())
         client: AsyncIOMotorClient[dict[str, Any]] = AsyncIOMotorClient(self._uri, tz_aware=True)
         try:
             await documents.init(client[name])
@@ -162,7 +153,7 @@ class _Repetitions:
             ratios.median,
             f"{number(_rate(recorded))} documents a second ({number(frames / _wall(recorded))} frames), CPU "
             f"{number(cpu)} us a frame; ready-made {number(_rate(ready))}, {number(cpu_ready)} us a frame",
-            f"{ratios}, {frames:,} frames, {recorded[0].documents:,} documents each into fresh collections; memory mode",
+            f"{ratios}, {frames:,} frames, {recorded[0].documents:,} documents each, fresh collections; memory mode",
             self._wrong,
         )
 

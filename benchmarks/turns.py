@@ -43,12 +43,12 @@ class Spread(NamedTuple):
     median: float
     low: float
     high: float
-    count: int
+    rounds: int
 
     def __str__(self) -> str:
-        if self.count == 1:
+        if self.rounds == 1:
             return "one round"
-        return f"median of {self.count} rounds, quartiles {number(self.low)} to {number(self.high)}"
+        return f"median of {self.rounds} rounds, quartiles {number(self.low)} to {number(self.high)}"
 
 
 def spread(figures: Sequence[float]) -> Spread:
