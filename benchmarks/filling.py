@@ -26,6 +26,7 @@ _FRAMES = 2 * CALLS_OF_A_SESSION * _ORIGINALS
 _BATCH = 5000
 _KEY = 24
 _MOMENT_BYTES, _REST_BYTES = 4, 8
+_SALT_BITS, _SEQUENCE_BITS = 40, 24
 
 _ANSWERED_AFTER = timedelta(milliseconds=20)
 
@@ -105,7 +106,7 @@ class _Copy:
     def __init__(self, number: int, first_station: int, hours: int) -> None:
         self._first_station = first_station
         self._earlier = timedelta(hours=hours)
-        self._salt = int.from_bytes(random.Random(number).randbytes(_REST_BYTES), "big")  # noqa: S311 - no secret
+        self._salt = random.Random(number).getrandbits(_SALT_BITS) << _SEQUENCE_BITS  # noqa: S311 - no secret
         self._moved = f"-{number:06x}"
         self._of_type: dict[type, Callable[[Any], Any]] = {
             ObjectId: self._key,
@@ -142,7 +143,7 @@ class _Copy:
         return text
 
     def _key(self, key: ObjectId) -> ObjectId:
-        """Move the key in time as the document is, so that keys still rise with it, and change the rest."""
+        """Move the key in time as the document is, so that keys still rise with it; change what names the session."""
         at = key.generation_time.astimezone(timezone.utc) - self._earlier
         rest = int.from_bytes(key.binary[_MOMENT_BYTES:], "big") ^ self._salt
         return ObjectId(int(at.timestamp()).to_bytes(_MOMENT_BYTES, "big") + rest.to_bytes(_REST_BYTES, "big"))

@@ -23,8 +23,9 @@ _MEASURED = (
     ("Current.Import", "A", 32.04, 0.01),
     ("Voltage", "V", 230.4, 0.02),
     ("SoC", "Percent", 21.0, 0.1),
-    ("Temperature", "Celsius", 36.5, 0.05),
 )
+# OCPP 2.0.1 has no temperature.
+_SIXTH_16, _SIXTH_201 = ("Temperature", "Celsius", 36.5, 0.05), ("Frequency", "Hertz", 50.0, 0.001)
 
 
 class Text(NamedTuple):
@@ -104,7 +105,7 @@ def _v16(station_id: str, session: int, step: int, at: str) -> tuple[str, dict[s
         return "Heartbeat", {}, {"currentTime": at}
     sampled = [
         {"value": f"{base + step * rise:.2f}", "context": "Sample.Periodic", "measurand": name, "unit": unit}
-        for name, unit, base, rise in _MEASURED
+        for name, unit, base, rise in (*_MEASURED, _SIXTH_16)
     ]
     values = [{"timestamp": at, "sampledValue": sampled}]
     return "MeterValues", {"connectorId": 1, "transactionId": transaction, "meterValue": values}, {}
@@ -139,7 +140,7 @@ def _v201(station_id: str, session: int, step: int, at: str) -> tuple[str, dict[
         return "Heartbeat", {}, {"currentTime": at}
     sampled = [
         {"value": round(base + step * rise, 2), "context": "Sample.Periodic", "measurand": name, **_unit_201(unit)}
-        for name, unit, base, rise in _MEASURED
+        for name, unit, base, rise in (*_MEASURED, _SIXTH_201)
     ]
     return "TransactionEvent", {**event, "meterValue": [{"timestamp": at, "sampledValue": sampled}]}, {}
 

@@ -53,21 +53,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return NO_SERVER
     host = machine.described(mongod)
     rows: list[Row] = []
+    seconds: dict[str, float] = {}
     begun = time.monotonic()
     print("; ".join(f"{name}: {value}" for name, value in host.items()), table.HEAD, sep="\n", flush=True)
     try:
-        for row in run(chosen, scale):
+        for row in run(chosen, scale, seconds):
             rows.append(row)
             print(table.printed(row), flush=True)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return INTERRUPTED
-    print(f"{summary(rows)} {time.monotonic() - begun:.0f} s.")
+    slow = ", ".join(f"{module} {took:.0f} s" for module, took in seconds.items())
+    print(f"{summary(rows)} {time.monotonic() - begun:.0f} s in all: {slow}.")
     for row in rows:
         if row.verdict.fails:
             print(f"{row.verdict.value}: {row.line.name}: {row.sentence}")
     if options.json:
-        said = {"scale": scale.value, "machine": host, "rows": [row.as_json() for row in rows]}
+        said = {"scale": scale.value, "machine": host, "seconds": seconds, "rows": [row.as_json() for row in rows]}
         options.json.write_text(json.dumps(said, indent=1) + "\n", encoding="utf-8")
     if options.markdown:
         table.write_table(options.markdown, table.markdown(rows, machine.sentence(host, scale.target)))
@@ -89,9 +91,10 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def run(chosen: Sequence[Benchmark], scale: Scale) -> Iterator[Row]:
-    """Run each benchmark, and yield its rows as they come."""
+def run(chosen: Sequence[Benchmark], scale: Scale, seconds: dict[str, float]) -> Iterator[Row]:
+    """Run each benchmark, and yield its rows as they come; ``seconds`` learns how long each took."""
     for benchmark in chosen:
+        begun = time.monotonic()
         wanted = {line.name: line for line in lines_at(scale, benchmark)}
         if wanted:
             for outcome in results(benchmark.module, scale):
@@ -104,6 +107,7 @@ def run(chosen: Sequence[Benchmark], scale: Scale) -> Iterator[Row]:
                 sentence = f"{benchmark.module} ended without saying anything of this line"
                 yield from (missing(line, sentence) for line in wanted.values())
         yield from (left_out(line) for line in benchmark.lines if line.least_scale.rank > scale.rank)
+        seconds[benchmark.module] = round(time.monotonic() - begun, 1)
 
 
 def results(module: str, scale: Scale) -> Iterator[Result | str]:
