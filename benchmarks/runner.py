@@ -35,14 +35,7 @@ _GRACE = 15.0
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run what the command line asks for, and return the exit code."""
-    parser = _parser()
-    options = parser.parse_args(arguments)
-    scale = Scale.QUICK if options.quick else Scale.FULL if options.full else Scale.NORMAL
-    chosen = [benchmark for benchmark in SUITE if benchmark.fits(options.only)]
-    if not chosen:
-        parser.error(f"no benchmark and no line is named like {' or '.join(options.only)}")
-    if options.markdown and options.only:
-        parser.error("--markdown writes the table of a whole run; leave --only out")
+    options = _options(arguments)
     mongod = find_mongod()
     if mongod is None:
         print(
@@ -57,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     begun = time.monotonic()
     print("; ".join(f"{name}: {value}" for name, value in host.items()), table.HEAD, sep="\n", flush=True)
     try:
-        for row in run(chosen, scale, seconds):
+        for row in run(options.chosen, options.scale, seconds):
             rows.append(row)
             print(table.printed(row), flush=True)
     except KeyboardInterrupt:
@@ -69,26 +62,42 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if row.verdict.fails:
             print(f"{row.verdict.value}: {row.line.name}: {row.sentence}")
     if options.json:
-        said = {"scale": scale.value, "machine": host, "seconds": seconds, "rows": [row.as_json() for row in rows]}
+        told = [row.as_json() for row in rows]
+        said = {"scale": options.scale.value, "machine": host, "seconds": seconds, "rows": told}
         options.json.write_text(json.dumps(said, indent=1) + "\n", encoding="utf-8")
     if options.markdown:
-        table.write_table(options.markdown, table.markdown(rows, machine.sentence(host, scale.target)))
+        table.write_table(options.markdown, table.markdown(rows, machine.sentence(host, options.scale.target)))
     return exit_code(rows)
 
 
-def _parser() -> argparse.ArgumentParser:
+def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """Read the command line; what makes no sense ends the program now, and not after an hour."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks", description="Measures what recording costs, and how fast it stores."
     )
     size = parser.add_mutually_exclusive_group()
-    size.add_argument("--quick", action="store_true", help="less than two minutes")
-    size.add_argument("--full", action="store_true", help="an hour or more: ten million messages, ten minutes each")
+    for name, told in (("quick", "less than two minutes"), ("full", "an hour or more: ten million messages")):
+        size.add_argument(f"--{name}", dest="scale", action="store_const", const=Scale(name), help=told)
+    parser.set_defaults(scale=Scale.NORMAL)
     words = "only benchmarks that are named like that, or have a line that is"
     parser.add_argument("--only", nargs="+", default=[], metavar="WORD", help=words)
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows there, too")
     into = "write the table between the markers of that page, such as docs/benchmarks.md"
     parser.add_argument("--markdown", type=Path, metavar="FILE", help=into)
-    return parser
+    options = parser.parse_args(arguments)
+    options.chosen = [benchmark for benchmark in SUITE if benchmark.fits(options.only)]
+    if not options.chosen:
+        parser.error(f"no benchmark and no line is named like {' or '.join(options.only)}")
+    if options.json and not options.json.absolute().parent.is_dir():
+        parser.error(f"--json: there is no directory {options.json.parent}")
+    if options.markdown and options.only:
+        parser.error("--markdown writes the table of a whole run; leave --only out")
+    if options.markdown:
+        try:
+            table.with_table(options.markdown.read_text(encoding="utf-8"), "")
+        except (OSError, table.PageError) as error:
+            parser.error(f"--markdown: {error}")
+    return options
 
 
 def run(chosen: Sequence[Benchmark], scale: Scale, seconds: dict[str, float]) -> Iterator[Row]:
@@ -155,7 +164,7 @@ def _child(command: list[str], scratch: str, errors: int, patience: float) -> It
             process.send_signal(signal.SIGINT)
             try:
                 process.wait(_GRACE)
-            except subprocess.TimeoutExpired:
+            except (subprocess.TimeoutExpired, KeyboardInterrupt):
                 process.kill()
         with process:  # close its pipe
             process.wait()

@@ -222,7 +222,16 @@ def test_without_mongod_one_sentence_says_so(monkeypatch, capsys):
     assert len(said.err.splitlines()) == 1
 
 
-@pytest.mark.parametrize("wrong", [["--only", "nonsense"], ["--only", "lag", "--markdown", "page.md"]])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        ["--only", "nonsense"],
+        ["--only", "lag", "--markdown", str(PAGE)],
+        ["--markdown", "no-such-page.md"],
+        ["--markdown", "README.md"],
+        ["--quick", "--full"],
+    ],
+)
 def test_what_makes_no_sense_is_refused(wrong, capsys):
     with pytest.raises(SystemExit, match="2"):
         runner.main(wrong)
