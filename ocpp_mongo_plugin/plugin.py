@@ -210,8 +210,11 @@ class MongoPlugin:
 
     def _cleaned_in_turn(self, item: Item) -> Item | None:
         """Return the item without credentials; None where finding them would hold the host up for long."""
-        if type(item) is Frame and len(item.text) > _LONGEST_IN_TURN:
-            return None if self._redactor_in_turn.is_suspicious(item.session_id, item.text) else item
+        if type(item) is Frame:
+            if not self._redactor_in_turn.is_suspicious(item.session_id, item.text):
+                return item
+            if len(item.text) > _LONGEST_IN_TURN:
+                return None
         with self._redacting:  # several loops of the host may record at once
             return without_credentials(self._redactor_in_turn, item)
 
