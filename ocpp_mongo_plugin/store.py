@@ -53,7 +53,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger("ocpp_mongo_plugin")
 
 _LONGEST_FIELD = 8 * 1024
-_WORTH_A_COMMAND = 250
+_WORTH_A_COMMAND = 500
+"""Documents that are inserted ahead together."""
 _GRACE = 0.1
 _STRETCH_AHEAD = 0.0005
 _REST = 0.00001
