@@ -101,7 +101,7 @@ class Settings(BaseSettings):
         False, description="Store passwords, keys and PINs as they crossed the wire. Do not"
     )
     batch_size: int = Field(100, ge=1, le=100_000, description="Waiting frames that trigger a flush at once")
-    batch_limit: int = Field(2_000, ge=1, le=10_000, description="Frames that one batch takes at most")
+    batch_limit: int = Field(1_000, ge=1, le=10_000, description="Frames that one batch takes at most")
     flush_interval: float = Field(0.25, gt=0, le=5, description="Longest time a frame waits for a flush, in seconds")
     sync_interval: float = Field(
         30, gt=0, le=3600, description="Time between two periodic syncs of station state, in seconds"

@@ -53,11 +53,12 @@ if TYPE_CHECKING:
 logger = logging.getLogger("ocpp_mongo_plugin")
 
 _LONGEST_FIELD = 8 * 1024
-_WORTH_A_COMMAND = 500
+_WORTH_A_COMMAND = 250
 """Documents that are inserted ahead together."""
+_REVISED_AT_ONCE = 100
 _GRACE = 0.1
 _STRETCH_AHEAD = 0.0005
-_REST = 0.00001
+_REST = 0.0001
 """Seconds. With none at all the interpreter would mostly be taken back before the host woke up."""
 _PATIENCE = 3.0
 _CONFLICTS = 20
@@ -392,24 +393,27 @@ class Store:
             if not revisions:
                 return
             for key in ("stations", "sessions", "transactions"):
-                self._revise_collection(key, [r for r in revisions if r.collection == key], ledger, now)
-                pause()
+                these = [r for r in revisions if r.collection == key]
+                for start in range(0, len(these), _REVISED_AT_ONCE):
+                    self._revise_collection(key, these[start : start + _REVISED_AT_ONCE], ledger, now, pause)
         logger.warning("documents keep changing under ocpp-mongo-plugin; they are written with the next batch")
 
-    def _revise_collection(self, key: str, revisions: list[Revision], ledger: Ledger, now: datetime) -> None:
+    def _revise_collection(
+        self, key: str, revisions: list[Revision], ledger: Ledger, now: datetime, pause: Callable[[], None]
+    ) -> None:
         if not revisions:
             return
         tokens = {revision.key: self._token() for revision in revisions}
         refused: dict[int, str] = {}
         try:
             with pymongo.timeout(self._settings.operation_timeout):
-                clean = self._attempt(key, revisions, tokens, now, refused)
+                clean = self._attempt(key, revisions, tokens, now, refused, pause)
         except (PyMongoError, BSONError) as error:
             if classify(error) is not ErrorClass.POISON:
                 raise
             if len(revisions) > 1:  # one document must not cost the others
                 for revision in revisions:
-                    self._revise_collection(key, [revision], ledger, now)
+                    self._revise_collection(key, [revision], ledger, now, pause)
                 return
             refused, clean = {0: describe(error)}, False
         self._note_written(key, revisions, ledger, tokens, refused, now, clean=clean)
@@ -445,7 +449,13 @@ class Store:
                 ledger.relearn(revision.collection, revision.key, stored)
 
     def _attempt(
-        self, key: str, revisions: list[Revision], tokens: dict[str, str], now: datetime, refused: dict[int, str]
+        self,
+        key: str,
+        revisions: list[Revision],
+        tokens: dict[str, str],
+        now: datetime,
+        refused: dict[int, str],
+        pause: Callable[[], None],
     ) -> bool:
         """Write the revisions at once; return whether every one was written for certain.
 
@@ -453,6 +463,7 @@ class Store:
         """
         operations: list[tuple[Document | None, Any]] = []
         for revision in revisions:
+            pause()
             fresh = {"revision": tokens[revision.key], "updated_at": now}
             identity = {"_id": _stored_key(key, revision.key)}
             if "revision" not in revision.document:
