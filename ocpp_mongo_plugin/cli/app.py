@@ -12,7 +12,6 @@ from typing import Annotated
 import typer
 
 from ocpp_mongo_plugin import __version__
-from ocpp_mongo_plugin.cli.terminal import answer
 
 Uri = Annotated[
     str | None,
@@ -76,6 +75,8 @@ def _common(
 
 
 def _finish(command: Callable[[], int], uri: str | None = None) -> None:
+    from ocpp_mongo_plugin.cli.terminal import answer  # noqa: PLC0415 - it takes rich, which no help needs
+
     raise typer.Exit(answer(command, uri))
 
 
