@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -22,7 +23,7 @@ from ocpp_mongo_plugin.settings import Settings
 from ocpp_mongo_plugin.store import Store, recorder_name
 
 _NO_SUCH_COLLECTION = 26
-_COMPRESSOR = re.compile(r"block_compressor=(\w+)")
+_COMPRESSOR = re.compile(r"block_compressor=(\w*)")
 
 Keys = tuple[tuple[str, Any], ...]
 
@@ -75,12 +76,14 @@ def compressors(database: Plain) -> dict[str, str | None]:
         listed = list(database.list_collections())
     except OperationFailure:
         return {}
-    return {one["name"]: _compressor(one.get("options", {}).get("storageEngine", {})) for one in listed}
+    engines = {one["name"]: one.get("options", {}).get("storageEngine", {}) for one in listed}
+    return {name: compressor_in(engine.get("wiredTiger", {}).get("configString")) for name, engine in engines.items()}
 
 
-def _compressor(engine: dict[str, Any]) -> str | None:
-    found = _COMPRESSOR.search(str(engine.get("wiredTiger", {}).get("configString", "")))
-    return None if found is None else found[1]
+def compressor_in(configuration: object) -> str | None:
+    """Return the block compressor that WiredTiger was told; None where it was told none."""
+    found = _COMPRESSOR.search(str(configuration))
+    return None if found is None else found[1] or "none"
 
 
 def create(*, uri: str | None, database: str | None) -> int:
@@ -88,10 +91,10 @@ def create(*, uri: str | None, database: str | None) -> int:
     settings = settings_of(uri, database)
     with connected(settings) as opened, naming(settings), translated("creating indexes"):
         before = schema_of(opened, settings)
-        store = Store(opened, settings, recorder_name())
-        for name in before.absent_collections:
-            store.create_collection(name)
-        problems = store.prepare()
+        with closing(Store(opened, settings, recorder_name())) as store:
+            for name in before.absent_collections:
+                store.create_collection(name)
+            problems = store.prepare()
         after, chosen = schema_of(opened, settings), compressors(opened)
     compressed = {name: f"{name}, compressed with {compressor}" for name, compressor in chosen.items() if compressor}
     made = [compressed.get(name, name) for name in before.absent_collections if name in after.collections]
