@@ -54,8 +54,8 @@ def _exchange(station_id: str, session: int, step: int, *, is_201: bool) -> Iter
     message_id = f"{session:08x}-{step:04x}-4d5c-9e1b-{station_id}"
     version = "2.0.1" if is_201 else "1.6"
     action, call, answer = (_v201 if is_201 else _v16)(station_id, session, step, at)
-    yield Text(station_id, version, False, _written([2, message_id, action, call]))  # noqa: FBT003
-    yield Text(station_id, version, True, _written([3, message_id, answer]))  # noqa: FBT003
+    yield Text(station_id, version, False, _written([2, message_id, action, call]))
+    yield Text(station_id, version, True, _written([3, message_id, answer]))
 
 
 def _written(message: list[Any]) -> str:
