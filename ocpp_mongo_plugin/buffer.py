@@ -13,7 +13,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 from ocpp_mongo_plugin.changes import Document
 from ocpp_mongo_plugin.frames import Frame
@@ -35,6 +35,11 @@ class Entry(NamedTuple):
 
     item: Item
     segment: Segment | None
+
+
+_Waiting: TypeAlias = tuple[Any, int | None]
+"""An item and the number of its segment. A frame waits as a plain tuple of its fields: of those, unlike of any class,
+the garbage collector does not go through hundreds of thousands again and again in the host's time."""
 
 
 @dataclass(slots=True)
@@ -99,19 +104,25 @@ class Buffer:
         # Reentrant: a signal handler of the host may record while the frame that it interrupted is being taken.
         self.lock = threading.RLock()
         self.counts: Counter[str] = Counter()
+        self.captured = self.waiting = 0
+        """Frames: all, and those that are not stored yet."""
         self.lost: Counter[str] = Counter()
-        self._queue: deque[Entry | Spill] = deque()
+        self._queue: deque[_Waiting | Spill] = deque()
+        self._most_frames, self._most_bytes = settings.buffer_size, settings.buffer_bytes
         self._held = self._bytes = 0
         """Items in memory, and what they weigh."""
         self._spilt = self._spilt_frames = 0
         self._is_placing = False
         self._interrupting: deque[tuple[Item, bytes | None]] = deque()
         self._in_flight: list[Entry] = []
+        self._segments: dict[int, Segment] = {}
+        """Those that waiting items are in."""
         self._stored: Counter[Segment] = Counter()
         self._gaps: dict[tuple[str, str], Gap] = {}
         self.offered = self.taken = 0
         self.closed = False
-        self.on_arrival: Callable[[int], None] = lambda _waiting: None
+        self.on_arrival: Callable[[], None] = lambda: None
+        """Called when there is something, and when there is a batch."""
 
     # -- the host's turn ---------------------------------------------------------------------------------------
 
@@ -122,8 +133,7 @@ class Buffer:
             redacted = self._redact(item)
             if redacted is not None:
                 item, data = redacted, encode(redacted)
-        dropped: list[Item] = []
-        reason = SHUTDOWN if self.closed else FULL
+        dropped: list[Item] | None = None
         with self.lock:
             if self._is_placing:
                 # From a signal handler of the host: it waits until the frame that it interrupted has its place.
@@ -131,22 +141,48 @@ class Buffer:
                 return True
             self._is_placing = True
             try:
-                self._place_item(item, data, dropped)
+                if not self._place(item, data):
+                    dropped = self._place_with_difficulty(item, data)
                 while self._interrupting:
-                    self._place_item(*self._interrupting.popleft(), dropped)
+                    other = self._interrupting.popleft()
+                    if not self._place(*other):
+                        dropped = [*(dropped or ()), *self._place_with_difficulty(*other)]
             finally:
                 self._is_placing = False
-            waiting = len(self)
-        if dropped:
-            self._tell(dropped, reason)
-        self.on_arrival(waiting)
-        return not dropped
+            waiting = self._held + self._spilt
+        if waiting == 1 or waiting == self._settings.batch_size:  # noqa: PLR1714 - a set would be made each time
+            self.on_arrival()
+        if not dropped:
+            return True
+        self._tell(dropped, SHUTDOWN if self.closed else FULL)
+        return False
 
-    def _place_item(self, item: Item, data: bytes | None, dropped: list[Item]) -> None:
-        self.counts["captured"] += type(item) is Frame
+    def _place(self, item: Item, data: bytes | None) -> bool:
+        """Let an ordinary item wait where there is room in memory; False, and nothing done, where it is not so."""
+        if type(item) is not Frame or self.closed:
+            return False
+        weight = len(item.text) + _FRAME_OVERHEAD
+        if self._held >= self._most_frames or self._bytes + weight > self._most_bytes:
+            return False
+        number = None
+        if data is not None and (segment := self._append(data)) is not None:
+            number = segment.number
+            self._segments[number] = segment
+        self._queue.append((tuple(item), number))
+        self._held += 1
+        self._bytes += weight
+        self.offered += 1
+        self.captured += 1
+        self.waiting += 1
+        return True
+
+    def _place_with_difficulty(self, item: Item, data: bytes | None) -> list[Item]:
+        """Let an item wait wherever that can be; return what is lost for it, or with it."""
+        dropped: list[Item] = []
+        self.captured += type(item) is Frame
         if self.closed:
             self._drop(item, SHUTDOWN, dropped)
-            return
+            return dropped
         weight = _weight(item)
         segment = self._append(data)
         fits = self._fits(item, weight)
@@ -155,23 +191,32 @@ class Buffer:
             segment = self._append(data)
         if not fits and segment is None:
             self._drop(item, FULL, dropped)
-            return
+            return dropped
         self.offered += 1
-        self.counts["waiting"] += type(item) is Frame
+        self.waiting += type(item) is Frame
         if fits:
-            self._queue.append(Entry(item, segment))
-            self._held += 1
-            self._bytes += weight
+            self._let_wait(item, segment, weight)
         elif segment is not None:
             self._spill(item, segment, len(data or b""))
+        return dropped
+
+    def _let_wait(self, item: Item, segment: Segment | None, weight: int) -> None:
+        number = None
+        if segment is not None:
+            number = segment.number
+            self._segments[number] = segment
+        self._queue.append((tuple(item) if type(item) is Frame else item, number))
+        self._held += 1
+        self._bytes += weight
 
     def _append(self, data: bytes | None) -> Segment | None:
         return self.journal.append(data) if self.journal is not None and data is not None else None
 
     def _fits(self, item: Item, weight: int) -> bool:
         # What is no frame has room of its own, but not without end.
-        most = self._settings.buffer_size * (1 if type(item) is Frame else 2)
-        return self._held < most and (self._bytes + weight <= self._settings.buffer_bytes or type(item) is not Frame)
+        if type(item) is not Frame:
+            return self._held < 2 * self._most_frames
+        return self._held < self._most_frames and self._bytes + weight <= self._most_bytes
 
     def _spill(self, item: Item, segment: Segment, length: int) -> None:
         last = self._queue[-1] if self._queue else None
@@ -186,24 +231,33 @@ class Buffer:
 
     def _make_room(self, item: Item, weight: int, dropped: list[Item]) -> bool:
         """Give up the oldest that are in memory."""
-        if weight > self._settings.buffer_bytes:
+        if weight > self._most_bytes:
             return False
         while not self._fits(item, weight) and self._held:
             on_disk = []
-            while isinstance(oldest := self._queue.popleft(), Spill):
-                on_disk.append(oldest)
+            while isinstance(first := self._queue.popleft(), Spill):
+                on_disk.append(first)
             self._queue.extendleft(reversed(on_disk))
-            self._forget(oldest)
+            oldest = self._forget(first)
             self.taken += 1
             if oldest.segment is not None and self.journal is not None:
                 self.journal.settle(oldest.segment, 1)
-            self.counts["waiting"] -= type(oldest.item) is Frame
+            self.waiting -= type(oldest.item) is Frame
             self._drop(oldest.item, FULL, dropped)
         return self._fits(item, weight)
 
-    def _forget(self, entry: Entry) -> None:
+    def _forget(self, first: _Waiting) -> Entry:
+        """Note that it does not wait in memory any more, and return what it is."""
+        entry = self._entry(first)
         self._held -= 1
         self._bytes -= _weight(entry.item)
+        return entry
+
+    def _entry(self, waiting: _Waiting) -> Entry:
+        item, number = waiting
+        return Entry(
+            Frame._make(item) if type(item) is tuple else item, None if number is None else self._segments[number]
+        )
 
     def _drop(self, item: Item, reason: str, dropped: list[Item]) -> None:
         if isinstance(item, Frame):
@@ -241,7 +295,7 @@ class Buffer:
     @property
     def is_congested(self) -> bool:
         """Whether a frame would be lost now."""
-        full = self._held >= self._settings.buffer_size or self._bytes >= self._settings.buffer_bytes
+        full = self._held >= self._most_frames or self._bytes >= self._most_bytes
         return full and (self.journal is None or not self.journal.takes_more)
 
     def note_wait(self) -> None:
@@ -252,8 +306,7 @@ class Buffer:
     def has_room(self, frames: int) -> bool:
         """Whether that many more frames fit; for those who can wait, as an import can."""
         with self.lock:
-            fits = self._held + frames <= self._settings.buffer_size // 2
-            return fits and self._bytes < self._settings.buffer_bytes // 2
+            return self._held + frames <= self._most_frames // 2 and self._bytes < self._most_bytes // 2
 
     # -- the sink's thread -------------------------------------------------------------------------------------
 
@@ -273,10 +326,11 @@ class Buffer:
 
     def _from_memory(self, most: int) -> list[Entry]:
         entries: list[Entry] = []
-        while self._queue and len(entries) < most and isinstance(entry := self._queue[0], Entry):
+        while self._queue and len(entries) < most and not isinstance(first := self._queue[0], Spill):
             self._queue.popleft()
-            entries.append(entry)
-            self._forget(entry)
+            entries.append(self._forget(first))
+        if not self._held:
+            self._segments.clear()
         return entries
 
     def _from_disk(self, spill: Spill, place: Place, items: int, most: int) -> list[Entry]:
@@ -307,7 +361,7 @@ class Buffer:
         if frames > 0:
             spill.frames -= frames
             self._spilt_frames -= frames
-            self.counts["waiting"] -= frames
+            self.waiting -= frames
             self.lost[UNREADABLE] += frames
 
     def settle(self, *, stored: int, dead: int, left_out: int, lost: Sequence[tuple[Frame, str]] = ()) -> None:
@@ -318,8 +372,8 @@ class Buffer:
                 return  # closing gave up on these, and said so
             frames = sum(type(entry.item) is Frame for entry in self._in_flight)
             self._let_go()
-            self.counts["waiting"] -= frames
-            self.counts["captured"] -= left_out
+            self.waiting -= frames
+            self.captured -= left_out
             self.counts["left_out"] += left_out
             self.counts["stored"] += stored
             self.counts["dead"] += dead
@@ -337,7 +391,7 @@ class Buffer:
         with self.lock:
             entries = list(self._in_flight)
             self._let_go()
-            self.counts["waiting"] -= sum(type(entry.item) is Frame for entry in entries)
+            self.waiting -= sum(type(entry.item) is Frame for entry in entries)
             for entry in entries:
                 self._drop(entry.item, reason, dropped)
         if dropped:
@@ -361,14 +415,14 @@ class Buffer:
         dropped: list[Item] = []
         with self.lock:
             self.closed = True
-            entries = [*self._in_flight, *(entry for entry in self._queue if isinstance(entry, Entry))]
+            entries = [*self._in_flight, *(self._entry(one) for one in self._queue if not isinstance(one, Spill))]
             self._in_flight, self._held, self._bytes, self._spilt = [], 0, 0, 0
             self._queue.clear()
             for entry in entries:
                 if entry.segment is None:
-                    self.counts["waiting"] -= type(entry.item) is Frame
+                    self.waiting -= type(entry.item) is Frame
                     self._drop(entry.item, reason, dropped)
-            kept = self.counts["waiting"]
+            kept = self.waiting
         if dropped:
             self._tell(dropped, reason)
         return kept

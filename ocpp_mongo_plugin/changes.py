@@ -71,15 +71,6 @@ class Merge(NamedTuple):
     parts: tuple[Part, ...]
 
 
-@dataclass(slots=True)
-class Insert:
-    """One new document of an append-only collection."""
-
-    collection: Literal["messages", "meter_values"]
-    document: Document
-    """With ``_id`` as 24 hexadecimal digits."""
-
-
 class Amend(NamedTuple):
     """Set fields of a stored message: its outcome, or that it was not delivered."""
 
@@ -146,17 +137,32 @@ def _clock(document: Document, clocks: dict[str, str], part: Latest | Earliest, 
 
 
 def _known(document: Document, part: Known, changed: set[str]) -> None:
-    _set(document, {n: v for n, v in part.values.items() if document.get(n) is None and v is not None}, changed)
+    for name, value in part.values.items():
+        if value is not None and document.get(name) is None:
+            document[name] = value
+            changed.add(name)
 
 
 def _highest(document: Document, part: Highest, changed: set[str]) -> None:
-    known = {n: document.get(n) for n in part.values}
-    higher = {n: v for n, v in part.values.items() if v is not None and (known[n] is None or v > known[n])}
-    _set(document, higher, changed)
+    for name, value in part.values.items():
+        known = document.get(name)
+        if value is not None and (known is None or value > known):
+            document[name] = value
+            changed.add(name)
 
 
 def _union(document: Document, part: Union, changed: set[str]) -> None:
     present = document.get(part.field) or []
+    if len(part.members) == 1 and present:
+        # What nearly always comes: one member, which is there already, or is the newest of all.
+        (member,) = part.members
+        if member == present[-1]:
+            return
+        if member > present[-1]:
+            if part.most is None or len(present) < part.most:
+                document[part.field] = [*present, member]
+                changed.add(part.field)
+            return
     missing = [member for member in part.members if member not in present]
     if missing:
         members = sorted({*present, *missing})[: part.most]

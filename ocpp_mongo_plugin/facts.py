@@ -9,15 +9,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 TransactionId: TypeAlias = int | str
 """An integer in OCPP 1.6, a string in 2.0.1 and 2.1: kept as it came."""
 
 
-@dataclass(frozen=True, slots=True)
-class Moment:
-    """A time as the station wrote it, and what it means."""
+class Moment(NamedTuple):
+    """A time as the station wrote it, and what it means.
+
+    A named tuple, like ``Sample``: many are made of one message, and it is the cheapest frozen value.
+    """
 
     text: str | None = None
     """The text on the wire."""
@@ -25,8 +27,7 @@ class Moment:
     """UTC; None when the text is no time. A text without a zone is taken as UTC."""
 
 
-@dataclass(frozen=True, slots=True)
-class Sample:
+class Sample(NamedTuple):
     """One sampled value (OCPP 1.6 edition 2, section 7.43; OCPP 2.0.1 part 2, SampledValueType)."""
 
     measurand: str

@@ -24,6 +24,9 @@ _LEAST, _BEYOND = Decimal(-_INT64), Decimal(_INT64)
 _MOST_DIGITS = 4300  # beyond it int() refuses (Python 3.11), or takes minutes (Python 3.10)
 _MOST_NUMBER_CHARACTERS = 400  # a float written out in full has 309 digits before the point
 
+_EXACT_DIGITS = 15  # a float holds so many exactly
+_LEAST_FLOAT, _MOST_FLOAT = -float(1 << 63), float(1 << 63)
+
 _INTEGER = re.compile(r"[+-]?[0-9]+")
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,6})?")
 _TIME = re.compile(
@@ -52,7 +55,7 @@ def objects(value: Any) -> list[Mapping[str, Any]]:
 
 def text(value: Any) -> str | None:
     """Return a string as it is, a number as JSON writes it, and anything else as None."""
-    if isinstance(value, str):
+    if value is None or isinstance(value, str):
         return value
     return shown(value) if _is_number(value) else None
 
@@ -105,6 +108,15 @@ def plain(value: Decimal) -> int | float | None:
 
 def number(value: Any) -> int | float | None:
     """Return a number, written as JSON number or as text ("2e+01", " 12.5 "); whole ones as int."""
+    kind = type(value)
+    if kind is float:
+        if _LEAST_FLOAT <= value < _MOST_FLOAT:
+            return int(value) if value.is_integer() else value
+        return None
+    if kind is str and len(value) <= _EXACT_DIGITS and value.isascii() and value.replace(".", "", 1).isdigit():
+        # Digits and at most one point, as nearly every meter writes.
+        nearest = float(value)
+        return int(nearest) if nearest.is_integer() else nearest
     exact = decimal(value)
     return None if exact is None else plain(exact)
 
@@ -141,7 +153,20 @@ def moment(value: Any) -> Moment:
     if value is None:
         return Moment()
     written = shown(value)
-    return Moment(written, _utc(written) if isinstance(value, str) else None)
+    return Moment(written, _utc_as_usual(written) or _utc(written) if isinstance(value, str) else None)
+
+
+def _utc_as_usual(written: str) -> datetime | None:
+    """Return what a time in the form of RFC 3339 that nearly every station writes means, else None."""
+    # Python reads many more forms than these, and from 3.13 on takes 24:00 for a time.
+    if len(written) in (20, 24) and written[-1] == "Z" and written[10] == "T" and written[11:13] != "24":
+        separators = written[4] + written[7] + written[13] + written[16] + written[19]
+        if separators in ("--::Z", "--::."):
+            try:
+                return datetime.fromisoformat(written)
+            except ValueError:
+                return None
+    return None
 
 
 def _utc(written: str) -> datetime | None:

@@ -42,12 +42,22 @@ class Ledger:
 
     def transactions(self, station_id: str) -> list[tuple[str, Document]]:
         """Return the transactions of a station that are in memory, oldest start first."""
-        found = self._of_station.get(station_id, {}).items()
-        return sorted(found, key=lambda item: _started(item[1]))
+        return _by_start(list(self._of_station.get(station_id, {}).items()))
 
     def active(self, station_id: str) -> list[tuple[str, Document]]:
         """Return the active transactions of a station, oldest start first."""
-        return [(k, d) for k, d in self.transactions(station_id) if d.get("status") == transactions.ACTIVE]
+        known = self._of_station.get(station_id, {}).items()
+        return _by_start([(k, d) for k, d in known if d.get("status") == transactions.ACTIVE])
+
+    def named(self, station_id: str, transaction_id: int | str) -> list[tuple[str, Document]]:
+        """Return the transactions of a station that have this id, oldest start first."""
+        known = self._of_station.get(station_id, {}).items()
+        return _by_start([(k, d) for k, d in known if d.get("transaction_id") == transaction_id])
+
+    def has_active(self, station_id: str, transaction_id: int | str) -> bool:
+        """Whether an active transaction of this station has this id."""
+        known = self._of_station.get(station_id, {}).values()
+        return any(d.get("transaction_id") == transaction_id and d.get("status") == transactions.ACTIVE for d in known)
 
     def is_loaded(self, station_id: str) -> bool:
         """Whether the station's own document and its active transactions were asked for."""
@@ -176,6 +186,12 @@ class Ledger:
             if ("transactions", key) not in self._revisions:
                 del known[key]
                 self._documents.pop(("transactions", key), None)
+
+
+def _by_start(found: list[tuple[str, Document]]) -> list[tuple[str, Document]]:
+    if len(found) > 1:
+        found.sort(key=lambda item: _started(item[1]))
+    return found
 
 
 def _started(document: Document) -> datetime:

@@ -653,7 +653,7 @@ class _Listener:
 
     def redacted(self, decoded: Decoded) -> Decoded:
         """Ask plugins what to mask; where one fails to say, all of the payload is masked."""
-        frame, message = decoded
+        frame, message = decoded.item, decoded.message
         if message is None or not isinstance(frame, Frame) or not self._hooks.wants(REDACT_HOOK):
             return decoded
         view = MessageView(
@@ -672,8 +672,13 @@ class _Listener:
             return decoded
         return Decoded(frame._replace(text=text, redacted=(*frame.redacted, *found)), decode(text))
 
+    @property
+    def wants_facts(self) -> bool:
+        """Whether a plugin is told of facts."""
+        return self._hooks.wants("ocpp_project")
+
     def stored(self, batch: Batch, ledger: Ledger) -> None:
-        if self._hooks.wants("ocpp_project"):
+        if batch.projected and self._hooks.wants("ocpp_project"):
             for fact, source in batch.projected:
                 value = ProjectedFact(
                     fact=fact,

@@ -18,7 +18,6 @@ from ocpp_mongo_plugin.changes import (
     Earliest,
     Element,
     Highest,
-    Insert,
     Known,
     Latest,
     Merge,
@@ -35,6 +34,8 @@ from ocpp_mongo_plugin.transactions import (
     STOP_WITHOUT_START,
     derived_key,
     everything_of,
+    message_identity,
+    numbered_keys,
     start_is_known,
     start_not_seen,
     with_status,
@@ -44,13 +45,13 @@ ENERGY_REGISTER = "Energy.Active.Import.Register"
 _PLAUSIBLE_YEAR = 2000
 _INT64 = 1 << 63
 _MOST_EVIDENCE = 1_000
+_NOWHERE = object()
 
 Notice: TypeAlias = tuple[Literal["started", "updated", "ended", "station"], str]
 """What the hooks behind the sink are told, and the key of the document."""
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
+class Source(NamedTuple):
     """Where a fact comes from: the frame it was read in, and the call that the frame answers."""
 
     station_id: str
@@ -60,6 +61,8 @@ class Source:
     clock: str
     protocol_version: str | None
     received_at: datetime | None
+    text: str
+    """Of the frame."""
     message: Message
     call: PendingCall | None = None
 
@@ -79,12 +82,25 @@ class Mention(NamedTuple):
     transaction_id: facts.TransactionId
 
 
+class MeterValues(NamedTuple):
+    """The new meter values of one message: a document each, in two parts, since most of it is the same for all."""
+
+    own: list[Document]
+    """One a value, with ``_id`` as 24 hexadecimal digits."""
+    of_all: Document
+    """What follows in each."""
+
+    def documents(self) -> list[Document]:
+        """Return them whole."""
+        return [{**own, **self.of_all} for own in self.own]
+
+
 @dataclass(slots=True)
 class Projection:
     """Projects facts on a ledger, and collects what else the store and the hooks must be told."""
 
     ledger: Ledger
-    inserts: list[Insert] = field(default_factory=list)
+    meter_values: list[MeterValues] = field(default_factory=list)
     notices: list[Notice] = field(default_factory=list)
 
     def project(self, fact: facts.Fact, source: Source) -> None:
@@ -208,12 +224,26 @@ def _occupancy(projection: Projection, source_clock: str, key: str) -> None:
     station_id, evse, connector = (document.get(n) for n in ("station_id", "evse_id", "connector_id"))
     if station_id is None or (not evse and not connector):
         return
+    places = _connectors(projection, station_id, evse, connector)[:1]
+    status = document.get("status")
+    # Each meter value says it again: the station need not be written for that.
+    if status == ACTIVE and _shown(projection, station_id, places[0]) == document.get("transaction_id"):
+        return
     here = [d for _, d in projection.ledger.active(station_id) if _same_place(d, evse, connector)]
-    if not here and document.get("status") == ACTIVE:
+    if not here and status == ACTIVE:
         return
     values = {"current_transaction_id": here[-1].get("transaction_id") if here else None}
-    for place in _connectors(projection, station_id, evse, connector)[:1]:
+    for place in places:
         projection.station(station_id, Element(*place, Latest("transaction", source_clock, values)))
+
+
+def _shown(projection: Projection, station_id: str, place: tuple[int | None, int | None]) -> object:
+    """Return the transaction that a connector names; another object when it is not known."""
+    station = projection.ledger.document("stations", station_id) or {}
+    for connector in station.get("connectors") or ():
+        if (connector["evse_id"], connector["connector_id"]) == place:
+            return connector.get("current_transaction_id")
+    return _NOWHERE
 
 
 def _same_place(document: Document, evse_id: int | None, connector_id: int | None) -> bool:
@@ -450,10 +480,7 @@ def _may_follow(start: Document, orphan: Document) -> bool:
 def _with_id(
     projection: Projection, station_id: str, transaction_id: facts.TransactionId | None
 ) -> list[tuple[str, Document]]:
-    if transaction_id is None:
-        return []
-    known = projection.ledger.transactions(station_id)
-    return [(k, d) for k, d in known if d.get("transaction_id") == transaction_id]
+    return [] if transaction_id is None else projection.ledger.named(station_id, transaction_id)
 
 
 def _authorized(projection: Projection, fact: facts.TransactionAuthorized, source: Source) -> None:
@@ -588,7 +615,7 @@ def _registers(samples: Iterable[facts.Sample]) -> list[tuple[str | None, dateti
     for sample in samples:
         if sample.measurand == ENERGY_REGISTER and sample.value is not None and sample.unit == "Wh":
             moments.setdefault((sample.at.text, sample.context), []).append(sample)
-    readings = []
+    readings: list[tuple[str | None, datetime | None, int | float]] = []
     for (_, context), group in moments.items():
         outlet = [s for s in group if s.location in (None, "Outlet")] or group
         totals = [s.value for s in outlet if s.phase is None and s.value is not None]
@@ -607,39 +634,45 @@ def _meter_values(
     place: tuple[int | None, int | None],
     transaction_id: facts.TransactionId | None,
 ) -> None:
-    message = source.message
-    identity = derived_key(None, source.station_id, "station", message.message_id, message.payload)
-    for index, sample in enumerate(samples):
-        metadata = {
-            "station_id": source.station_id,
-            "connector_id": place[0],
-            "transaction_id": transaction_id,
-            "measurand": sample.measurand,
-            "evse_id": place[1],
-            "phase": sample.phase,
-        }
-        document = {
-            "_id": derived_key(sample.at.at or source.received_at, identity, index),
-            "timestamp": sample.at.at or source.received_at,
-            "metadata": metadata,
-            "value": sample.value,
-            "unit": sample.unit,
-            "context": sample.context,
-            "format": sample.format,
-            "location": sample.location,
-            "original_value": sample.original_value,
-            "original_unit": sample.original_unit,
-            "multiplier": sample.multiplier,
-            "signed": sample.signed,
-            "transaction_ref": key,
-            "message_ref": source.key,
-            "session_id": source.session_id,
-            "received_at": source.received_at,
-            "timestamp_text": sample.at.text,
-            "protocol_version": source.protocol_version,
-            "schema_version": 1,
-        }
-        projection.inserts.append(Insert("meter_values", document))
+    key_at = numbered_keys(message_identity(source.station_id, source.message, source.text))
+    of_all: Document = {
+        "transaction_ref": key,
+        "message_ref": source.key,
+        "session_id": source.session_id,
+        "received_at": source.received_at,
+        "protocol_version": source.protocol_version,
+        "created_at": None,
+        "schema_version": 1,
+    }
+    own: list[Document] = []
+    for sample in samples:
+        timestamp = sample.at.at or source.received_at
+        own.append(
+            {
+                "_id": key_at(timestamp),
+                "timestamp": timestamp,
+                "metadata": {
+                    "station_id": source.station_id,
+                    "connector_id": place[0],
+                    "transaction_id": transaction_id,
+                    "measurand": sample.measurand,
+                    "evse_id": place[1],
+                    "phase": sample.phase,
+                },
+                "value": sample.value,
+                "unit": sample.unit,
+                "context": sample.context,
+                "format": sample.format,
+                "location": sample.location,
+                "original_value": sample.original_value,
+                "original_unit": sample.original_unit,
+                "multiplier": sample.multiplier,
+                "signed": sample.signed,
+                "timestamp_text": sample.at.text,
+            }
+        )
+    if own:
+        projection.meter_values.append(MeterValues(own, of_all))
 
 
 # -- a program's own word ---------------------------------------------------------------------------------------

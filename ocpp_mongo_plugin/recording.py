@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from typing import NamedTuple, TypeAlias
 
 from ocpp_mongo_plugin import dialects, facts
-from ocpp_mongo_plugin.changes import Amend, Document, Highest, Insert, Known, Latest, Merge
+from ocpp_mongo_plugin.changes import Amend, Document, Highest, Known, Latest, Merge
 from ocpp_mongo_plugin.frames import (
     Conversation,
     Direction,
@@ -29,7 +29,7 @@ from ocpp_mongo_plugin.frames import (
     wire_clock,
 )
 from ocpp_mongo_plugin.ledger import Ledger
-from ocpp_mongo_plugin.projections import Mention, Notice, Projection, Source, event_key, start_key
+from ocpp_mongo_plugin.projections import Mention, MeterValues, Notice, Projection, Source, event_key, start_key
 from ocpp_mongo_plugin.redaction import Redactor
 from ocpp_mongo_plugin.transcription import transcribe
 
@@ -41,11 +41,16 @@ ABANDONED = "the recording process ended without closing"
 _OTHER: dict[str, Origin] = {"station": "csms", "csms": "station"}
 
 
-class Decoded(NamedTuple):
-    """A captured item and, for a frame, its message."""
+@dataclass(slots=True)
+class Decoded:
+    """A captured item and, for a frame, its message and what that says."""
 
     item: Item
     message: Message | None
+    call: Message | None = None
+    """The call in memory that it answers, before its batch is taken."""
+    says: tuple[facts.Fact, ...] | None = None
+    """What the message says, whoever wrote it; None until ``wanted`` has looked."""
 
 
 class WantedCall(NamedTuple):
@@ -87,14 +92,17 @@ class Loaded:
 
 @dataclass(slots=True)
 class Batch:
-    """What the store must write, in this order: inserts, amendments, then the ledger's revisions."""
+    """What the store must write, in this order: new documents, amendments, then the ledger's revisions."""
 
-    inserts: list[Insert] = field(default_factory=list)
+    messages: list[Document] = field(default_factory=list)
+    """New documents, with ``_id`` as 24 hexadecimal digits."""
+    meter_values: list[MeterValues] = field(default_factory=list)
     amends: list[Amend] = field(default_factory=list)
     notices: list[Notice] = field(default_factory=list)
-    projected: list[tuple[facts.Fact, Source]] = field(default_factory=list)
+    projected: list[tuple[facts.Fact, Source]] | None = None
+    """What was understood; None where nobody asks for it."""
     frames: int = 0
-    """Frames whose messages are among the inserts."""
+    """Frames whose messages are or were among ``messages``."""
     left_out: int = 0
     """Frames that the record filter leaves out of the message log."""
 
@@ -116,6 +124,12 @@ class _Line:
     last_sequence: int = -1
     sent: int = 0
     received: int = 0
+    first_at: datetime | None = None
+    last_at: datetime | None = None
+    version: str | None = None
+    """Of the last frame."""
+    counted: bool = True
+    """Whether the documents have these figures."""
 
 
 class Recording:
@@ -137,6 +151,7 @@ class Recording:
         self._leave_out = frozenset(leave_out)
         self._recorder = recorder
         self._lines: dict[str, _Line] = {}
+        self._uncounted: dict[str, _Line] = {}
         self._idle: set[str] = set()
 
     # -- before the store is asked -----------------------------------------------------------------------------
@@ -162,9 +177,10 @@ class Recording:
     def wanted(self, batch: Sequence[Decoded]) -> Wanted:
         """Return what must be looked up before these are taken."""
         wanted = Wanted()
-        for item, message in batch:
-            if isinstance(item, Frame) and message is not None:
-                self._frame_wants(item, message, wanted)
+        for one in batch:
+            item = one.item
+            if isinstance(item, Frame) and one.message is not None:
+                self._frame_wants(item, one.message, one, wanted)
             elif isinstance(item, SessionChange) and item.kind == "opened":
                 # Another process may have recorded this station since its last session here.
                 self.ledger.reload(item.session.station_id)
@@ -174,32 +190,41 @@ class Recording:
                 self._station_wants(item.station_id, wanted)
         return wanted
 
-    def _frame_wants(self, frame: Frame, message: Message, wanted: Wanted) -> None:
+    def _frame_wants(self, frame: Frame, message: Message, decoded: Decoded, wanted: Wanted) -> None:
         self._station_wants(frame.station_id, wanted)
         line = self._lines[frame.session_id]
-        if not line.begun and frame.sequence > 0:
-            # Its beginning was recorded by an earlier process or batch.
-            line.conversation.complete = False
-            wanted.sessions.add(frame.session_id)
-        line.begun = True
-        if message.is_answer:
-            known = line.conversation.holds(message.message_id)
-            if not known and not line.conversation.complete and message.message_id is not None:
+        if not line.begun:
+            line.begun = True
+            if frame.sequence > 0:
+                # Its beginning was recorded by an earlier process or batch.
+                line.conversation.complete = False
+                wanted.sessions.add(frame.session_id)
+        if message.is_answer and not line.conversation.complete:
+            message_id = message.message_id
+            if message_id is not None and not line.conversation.holds(message_id):
                 other = {"sent": "received", "received": "sent"}.get(frame.direction)
-                wanted.calls.add(WantedCall(frame.session_id, message.message_id, frame.sequence, other))
+                wanted.calls.add(WantedCall(frame.session_id, message_id, frame.sequence, other))
         call = self._call_of(frame, message, line)
-        for fact in dialects.understand(message, call, frame.protocol_version, None):
-            if isinstance(fact, facts.TransactionStarted):
-                self._transaction_wants(start_key(frame.station_id, fact, message), wanted)
-            elif isinstance(fact, facts.TransactionIdentified) and call is not None:
-                self._transaction_wants(start_key(frame.station_id, fact.started, call), wanted)
-            mentioned = getattr(fact, "transaction_id", None)
-            if mentioned is None:
-                continue
-            if isinstance(fact, facts.TransactionEvent):
-                self._transaction_wants(event_key(frame.station_id, fact.transaction_id), wanted)
-            elif not any(d.get("transaction_id") == mentioned for _, d in self.ledger.active(frame.station_id)):
-                wanted.mentions.add(Mention(frame.station_id, mentioned))
+        if decoded.says is None or call is not decoded.call:
+            decoded.call = call
+            decoded.says = dialects.understand(message, call, frame.protocol_version, None)
+        for fact in decoded.says:
+            self._fact_wants(fact, frame.station_id, message, call, wanted)
+
+    def _fact_wants(
+        self, fact: facts.Fact, station_id: str, message: Message, call: Message | None, wanted: Wanted
+    ) -> None:
+        if isinstance(fact, facts.TransactionStarted):
+            self._transaction_wants(start_key(station_id, fact, message), wanted)
+        elif isinstance(fact, facts.TransactionIdentified) and call is not None:
+            self._transaction_wants(start_key(station_id, fact.started, call), wanted)
+        mentioned = getattr(fact, "transaction_id", None)
+        if mentioned is None:
+            return
+        if isinstance(fact, facts.TransactionEvent):
+            self._transaction_wants(event_key(station_id, fact.transaction_id), wanted)
+        elif not self.ledger.has_active(station_id, mentioned):
+            wanted.mentions.add(Mention(station_id, mentioned))
 
     def _call_of(self, frame: Frame, message: Message, line: _Line) -> Message | None:
         """Return the call that this answers, if it waits in memory."""
@@ -256,19 +281,21 @@ class Recording:
 
     def take(self, decoded: Decoded, batch: Batch, now: datetime) -> None:
         """Take one decoded item into the batch, in its order."""
-        item, message = decoded
-        projection = Projection(self.ledger, batch.inserts, batch.notices)
+        item, message = decoded.item, decoded.message
         if isinstance(item, Frame) and message is not None:
-            self._take_frame(item, message, batch, projection, now)
+            self._take_frame(item, message, decoded, batch, now)
         elif isinstance(item, SessionChange):
-            self._take_session(item, batch, projection)
+            self._take_session(item, batch, self._projection(batch))
         elif isinstance(item, Undelivered):
             key = message_key(item.frame.session_id, item.frame.sequence)
             batch.amends.append(Amend(key, {"delivered": False}))
         elif isinstance(item, facts.TransactionEdit):
-            projection.edit(item)
+            self._projection(batch).edit(item)
 
-    def _take_frame(self, frame: Frame, message: Message, batch: Batch, projection: Projection, now: datetime) -> None:
+    def _projection(self, batch: Batch) -> Projection:
+        return Projection(self.ledger, batch.meter_values, batch.notices)
+
+    def _take_frame(self, frame: Frame, message: Message, decoded: Decoded, batch: Batch, now: datetime) -> None:
         line = self._line(frame)
         origin = self._origin(frame, message, line)
         call = self._pair(frame, message, origin, line, batch)
@@ -277,22 +304,34 @@ class Recording:
             batch.left_out += 1
         else:
             batch.frames += 1
-            batch.inserts.append(Insert("messages", document))
-        version = frame.protocol_version
-        source = Source(
-            frame.station_id,
-            frame.session_id,
-            document["_id"],
-            wire_clock(frame.session_id, frame.sequence),
-            version,
-            frame.timestamp,
-            message,
-            call,
-        )
-        self._count(frame, line, projection)
-        for fact in dialects.understand(message, call.message if call is not None else None, version, origin):
+            batch.messages.append(document)
+        self._count(frame, line)
+        says = self._says(decoded, message, call, frame.protocol_version, origin)
+        if says:
+            self._project(says, self._source(frame, document["_id"], message, call), batch)
+
+    def _says(
+        self, decoded: Decoded, message: Message, call: PendingCall | None, version: str | None, origin: Origin | None
+    ) -> tuple[facts.Fact, ...]:
+        """Return the facts; what ``wanted`` understood counts if it knew the same call."""
+        asked = call.message if call is not None else None
+        if decoded.says is None or decoded.call is not asked:
+            return dialects.understand(message, asked, version, origin)
+        if not decoded.says or origin is None or dialects.is_believed(message, asked, version, origin):
+            return decoded.says
+        return ()
+
+    def _source(self, frame: Frame, key: str, message: Message, call: PendingCall | None) -> Source:
+        clock = wire_clock(frame.session_id, frame.sequence)
+        version, at = frame.protocol_version, frame.timestamp
+        return Source(frame.station_id, frame.session_id, key, clock, version, at, frame.text, message, call)
+
+    def _project(self, says: Sequence[facts.Fact], source: Source, batch: Batch) -> None:
+        projection = self._projection(batch)
+        for fact in says:
             projection.project(fact, source)
-            batch.projected.append((fact, source))
+            if batch.projected is not None:
+                batch.projected.append((fact, source))
 
     def _pair(
         self, frame: Frame, message: Message, origin: Origin | None, line: _Line, batch: Batch
@@ -328,22 +367,49 @@ class Recording:
             self._idle.discard(frame.station_id)
         return line
 
-    def _count(self, frame: Frame, line: _Line, projection: Projection) -> None:
+    def _count(self, frame: Frame, line: _Line) -> None:
+        if line.counted:
+            line.counted = False
+            self._uncounted[frame.session_id] = line
+        at = frame.timestamp
+        if at is not None:
+            line.first_at = line.first_at or at
+            if line.last_at is None or at > line.last_at:
+                line.last_at = at
         # Told again (recovery, second delivery): counted before.
         if frame.sequence > line.last_sequence:
             line.last_sequence = frame.sequence
-            line.sent += frame.direction == "sent"
-            line.received += frame.direction != "sent"
+            line.version = frame.protocol_version
+            if frame.direction == "sent":
+                line.sent += 1
+            else:
+                line.received += 1
+
+    def tally(self) -> None:
+        """Bring the counters of sessions, and when their stations were last seen, into the documents.
+
+        Done before all is written, not with each frame: so what a frame costs does not grow with the stations.
+        """
+        for session_id, line in self._uncounted.items():
+            self._tally(session_id, line)
+        self._uncounted.clear()
+
+    def _tally(self, session_id: str, line: _Line) -> None:
+        line.counted = True
         counts = {
             "messages_sent": line.sent,
             "messages_received": line.received,
             "last_sequence": line.last_sequence,
-            "last_message_at": frame.timestamp,
+            "last_message_at": line.last_at,
         }
-        parts = (Highest(counts), Known({"station_id": frame.station_id, "opened_at": frame.timestamp}))
-        version = Latest("version", f"{frame.sequence:010x}", {"protocol_version": frame.protocol_version})
-        self.ledger.merge(Merge("sessions", frame.session_id, (*parts, version)), urgent=False)
-        projection.station(frame.station_id, Highest({"last_seen": frame.timestamp}), urgent=False)
+        parts = (
+            Highest(counts),
+            Known({"station_id": line.station_id, "opened_at": line.first_at}),
+            Latest("version", f"{line.last_sequence:010x}", {"protocol_version": line.version}),
+        )
+        self.ledger.merge(Merge("sessions", session_id, parts), urgent=False)
+        seen = Merge("stations", line.station_id, (Highest({"last_seen": line.last_at}),))
+        self.ledger.merge(seen, urgent=False)
 
     def _take_session(self, change: SessionChange, batch: Batch, projection: Projection) -> None:
         session = change.session
@@ -352,6 +418,8 @@ class Recording:
         line.source = session.source
         line.announced = True
         line.foreign = session.recorder not in (None, self._recorder)
+        if change.kind == "closed" and self._uncounted.pop(session.session_id, None) is not None:
+            self._tally(session.session_id, line)
         self.ledger.merge(Merge("sessions", session.session_id, _session_parts(change, self._owner(change))))
         if session.source != "import":
             projection.station(session.station_id, *_connection_parts(change, self._owner(change)))

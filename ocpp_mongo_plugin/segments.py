@@ -13,6 +13,7 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from datetime import datetime, timedelta, timezone
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import bson
@@ -26,6 +27,10 @@ _SIGNATURE = b"OCPPJNL"
 SIGNATURE = _SIGNATURE + bytes([VERSION])
 _HEAD = struct.Struct("<II")
 _LENGTH = struct.Struct("<I")
+_NUMBER = struct.Struct("<i")
+_TIME_AND_LENGTH = struct.Struct("<q3sIB")
+_INT32 = 1 << 31
+_MICROSECOND = timedelta(microseconds=1)
 _SMALLEST = 5
 """Bytes of an empty BSON document."""
 LARGEST = 256 * 1024 * 1024
@@ -94,7 +99,7 @@ def encode(item: Item) -> bytes | None:
     """Return the record of what was captured; None for what a journal does not keep."""
     if type(item) is Frame:
         try:
-            return record(_frame_document(item))
+            return _usual_record(item) or record(_frame_document(item))
         except (BSONError, UnicodeError, OverflowError, ValueError):
             return record(_frame_document(_plain(item)))
     if isinstance(item, Undelivered):
@@ -123,6 +128,44 @@ def _frame_document(frame: Frame) -> dict[str, Any]:
     if frame.redacted:
         document["r"] = list(frame.redacted)
     return document
+
+
+def _usual_record(frame: Frame) -> bytes | None:
+    """Return the very bytes of ``record(_frame_document(frame))``, in a third of the time; None for an unusual frame.
+
+    Runs in the host's turn for each frame. What is the same for all frames of a session is made once.
+    """
+    at, number = frame.timestamp, frame.sequence
+    if at is None or frame.redacted or not 0 <= number < _INT32:
+        return None
+    micro = (at - _EPOCH) // _MICROSECOND
+    if micro < _INT32:
+        return None
+    text = frame.text.encode("utf-8", "surrogatepass")
+    middle = _middle(_DIRECTION_CODES[frame.direction], frame.origin, frame.protocol_version)
+    data = b"".join(
+        (
+            _beginning(frame.station_id, frame.session_id),
+            _NUMBER.pack(number),
+            middle,
+            _TIME_AND_LENGTH.pack(micro, b"\x05x\0", len(text), 0),
+            text,
+            b"\0",
+        )
+    )
+    length = len(data) + _LENGTH.size
+    checksum = zlib.crc32(data, zlib.crc32(_LENGTH.pack(length)))
+    return _HEAD.pack(length, checksum) + _LENGTH.pack(length) + data
+
+
+@lru_cache(maxsize=4096)
+def _beginning(station_id: str, session_id: str) -> bytes:
+    return bson.encode({"k": "f", "s": station_id, "i": session_id})[4:-1] + b"\x10n\0"
+
+
+@lru_cache(maxsize=256)
+def _middle(direction: int, origin: str | None, version: str | None) -> bytes:
+    return bson.encode({"d": direction, "o": origin, "v": version})[4:-1] + b"\x12t\0"
 
 
 def _undelivered_document(item: Undelivered) -> dict[str, Any]:

@@ -30,11 +30,14 @@ from ocpp_mongo_plugin.ledger import Ledger
 from ocpp_mongo_plugin.recording import Batch, Decoded, Item, Loaded, Recording, Wanted
 from ocpp_mongo_plugin.redaction import Redactor
 from ocpp_mongo_plugin.settings import Settings
-from ocpp_mongo_plugin.store import Store, Written
+from ocpp_mongo_plugin.store import Store, Written, give_way
 
 logger = logging.getLogger("ocpp_mongo_plugin")
 
-_SLICE = 16
+_SLICE = 100
+"""Frames."""
+_SHORT_STRETCH, _LONG_STRETCH = 0.0005, 0.0015
+"""Seconds that the thread works on before it gives way to the host."""
 _FIRST_RETRY, _LONGEST_RETRY, _SICK_RETRY = 0.1, 30.0, 5.0
 _LEASE_IN_SYNCS = 3
 _GRACE = 0.1
@@ -112,6 +115,10 @@ class Listener(Protocol):
     def redacted(self, decoded: Decoded) -> Decoded:
         """Return the message as plugins of others want it stored."""
 
+    @property
+    def wants_facts(self) -> bool:
+        """Whether what was understood is to be kept in the batch."""
+
 
 class _Carried(NamedTuple):
     batch: Batch
@@ -168,7 +175,6 @@ class Sink:
         self._lease = timedelta(seconds=_LEASE_IN_SYNCS * settings.sync_interval)
         self._recording = Recording(leave_out=settings.exclude_actions, recorder=recorder, lease=self._lease)
         self.buffer = buffer
-        buffer.on_arrival = self._arrived
         self._lock = buffer.lock
         self._counts = buffer.counts
         self._last_flush: datetime | None = None
@@ -177,6 +183,7 @@ class Sink:
         self._waiters: list[_Waiter] = []
         self._steps: deque[_Step] = deque()
         self._wake = threading.Event()
+        buffer.on_arrival = self._wake.set
         self._hurry = False
         self._closing_at: float | None = None
         self._warned_down = self._warned_indexes = False
@@ -189,11 +196,6 @@ class Sink:
         self._chunks: Iterator[Chunk] = iter(())
         self._journals: Iterator[AbandonedJournal] = iter(())
         self._next_sync = 0.0
-
-    def _arrived(self, waiting: int) -> None:
-        """Wake the thread: there is something, or a whole batch; called in the host's turn."""
-        if waiting in {1, self._settings.batch_size}:
-            self._wake.set()
 
     # -- from outside ------------------------------------------------------------------------------------------
 
@@ -314,6 +316,7 @@ class Sink:
         """Return the figures as they are now, all of one moment."""
         with self._lock:
             counts, lost = Counter(self._counts), dict(self.buffer.lost)
+            captured, waiting = self.buffer.captured, self.buffer.waiting
             last_flush, last_error = self._last_flush, self._last_error
             on_disk = self.buffer.on_disk_alone
         return Statistics(
@@ -323,13 +326,13 @@ class Sink:
             call_messages=counts["Call"],
             call_result_messages=counts["CallResult"],
             call_error_messages=counts["CallError"],
-            buffered_messages=counts["waiting"],
+            buffered_messages=waiting,
             dropped_messages=sum(lost.values()),
             last_flush=last_flush,
             flush_count=counts["flushes"],
-            captured=counts["captured"],
+            captured=captured,
             stored=counts["stored"],
-            waiting=counts["waiting"],
+            waiting=waiting,
             waiting_on_disk=on_disk,
             left_out=counts["left_out"],
             dead_lettered=counts["dead"],
@@ -347,7 +350,7 @@ class Sink:
     def health(self) -> Health:
         """Return whether recording works now."""
         with self._lock:
-            waiting, trouble, error = self._counts["waiting"], self._trouble, self._last_error
+            waiting, trouble, error = self.buffer.waiting, self._trouble, self._last_error
             congested = self.buffer.is_congested
         journal = self.buffer.journal
         where = "in the journal" if journal is not None and journal.trouble is None else "in memory"
@@ -476,45 +479,66 @@ class Sink:
 
         What is ``fresh`` was captured here.
         """
-        decoded = self._decode(items, fresh=fresh)
-        # A call that had to be looked up may speak of a transaction that has to be looked up, too.
-        for _ in range(2):
-            wanted = self._recording.wanted(decoded)
-            if wanted:
-                loaded = self._persist(partial(_load, wanted))
-                if loaded is None:
-                    return None
-                self._recording.learn(wanted, loaded)
-            if not wanted.calls:
-                break
+        store = self._persist(lambda store: store)
+        if store is None:
+            return None
+        batch = Batch(projected=[] if self._listener.wants_facts else None)
+        # Each rest costs a twentieth of a millisecond or more: with much to do there are fewer.
+        pause = give_way(_LONG_STRETCH if len(items) >= self._settings.batch_limit else _SHORT_STRETCH)
         now = _now()
-        batch = Batch()
-        lost = [(frame, INTERNAL) for frame in self._take_all(decoded, batch, now)]
-        batch.amends += self._recording.expire(now, timedelta(seconds=self._settings.call_timeout))
+        outgoing = store.outgoing(now)
+        lost: list[tuple[Frame, str]] = []
+        # In slices: the server takes one while the next is made, and no more than a slice lives as small objects.
+        for start in range(0, len(items), _SLICE):
+            decoded = self._decode(items[start : start + _SLICE], pause, fresh=fresh)
+            if not self._look_up(decoded):
+                return None
+            lost += [(frame, INTERNAL) for frame in self._take_all(decoded, batch, now, pause)]
+            outgoing.add(batch, pause)
+            store.begin(outgoing)
+        batch.amends = self._recording.expire(now, timedelta(seconds=self._settings.call_timeout))
+        outgoing.finish(batch, pause)
+        if everything:
+            self._recording.tally()
         ledger = self._recording.ledger
         written: Written | None = self._persist(
-            lambda store: store.write(batch, ledger, everything=everything, now=_now(), pause=_pause)
+            lambda store: store.write(outgoing, ledger, everything=everything, now=_now(), pause=pause)
         )
         if written is None:
             return None
         with self._lock:
             self._last_flush = _now()
         refused = {(letter["session_id"], letter["sequence"]) for letter in written.unkept}
-        frames = [one.item for one in decoded if isinstance(one.item, Frame)] if refused else []
+        frames = [item for item in items if isinstance(item, Frame)] if refused else []
         lost += [(frame, REFUSED) for frame in frames if (frame.session_id, frame.sequence) in refused]
         return _Carried(batch, len([letter for letter in written.dead if letter["kind"] == "message"]), lost)
 
-    def _take_all(self, decoded: Sequence[Decoded], batch: Batch, now: datetime) -> list[Frame]:
+    def _look_up(self, decoded: Sequence[Decoded]) -> bool:
+        """Learn from the store what must be known before these are taken; False when closing ended the trying."""
+        # A call that had to be looked up may speak of a transaction that has to be looked up, too.
+        for _ in range(2):
+            wanted = self._recording.wanted(decoded)
+            if wanted:
+                loaded = self._persist(partial(_load, wanted))
+                if loaded is None:
+                    return False
+                self._recording.learn(wanted, loaded)
+            if not wanted.calls:
+                break
+        return True
+
+    def _take_all(
+        self, decoded: Sequence[Decoded], batch: Batch, now: datetime, pause: Callable[[], None]
+    ) -> list[Frame]:
         """Take all into the batch; return the frames of which an error of ours made nothing."""
         failed = []
-        for index, one in enumerate(decoded):
+        for one in decoded:
             # The message is in the batch before anything is made of it: an error of ours mostly costs no frame.
             before = batch.frames + batch.left_out
             self._guarded(partial(self._recording.take, one, batch, now))
             if isinstance(one.item, Frame) and batch.frames + batch.left_out == before:
                 failed.append(one.item)
-            if index % _SLICE == _SLICE - 1:
-                _pause()
+            pause()
         return failed
 
     def _tell(self, batch: Batch) -> None:
@@ -567,17 +591,16 @@ class Sink:
         """Whether there is something of a dead process that is not stored yet."""
         return self._abandoned is not None
 
-    def _decode(self, items: Sequence[Item], *, fresh: bool) -> list[Decoded]:
+    def _decode(self, items: Sequence[Item], pause: Callable[[], None], *, fresh: bool) -> list[Decoded]:
         decoded = []
         figures: Counter[str] = Counter()
-        for index, item in enumerate(items):
+        for item in items:
             one = self._listener.redacted(self._recording.decode(item, self._redactor))
             decoded.append(one)
             if fresh and isinstance(one.item, Frame) and one.message is not None:
                 figures.update(("decoded", one.item.direction, one.message.message_type))
                 figures["redacted"] += bool(one.item.redacted)
-            if index % _SLICE == _SLICE - 1:
-                _pause()
+            pause()
         with self._lock:
             self._counts.update(figures)
         return decoded
@@ -764,8 +787,3 @@ async def _in_thread(work: Callable[[], None]) -> None:
 
 def _now() -> datetime:
     return datetime.now(timezone.utc)
-
-
-def _pause() -> None:
-    """Let other threads have the interpreter."""
-    time.sleep(0)

@@ -14,20 +14,21 @@ import logging
 import os
 import re
 import socket
+import threading
+import time
 import zlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-import bson
 import pymongo
 from bson.codec_options import CodecOptions
 from bson.errors import BSONError
 from bson.objectid import ObjectId
-from bson.raw_bson import RawBSONDocument
 from pymongo import InsertOne, ReadPreference, UpdateOne, WriteConcern
 from pymongo.errors import BulkWriteError, DuplicateKeyError, OperationFailure, PyMongoError
 
@@ -36,9 +37,10 @@ from ocpp_mongo_plugin.changes import Amend, Document, Remove, Revision
 from ocpp_mongo_plugin.dead_letters import DeadLetterFiles, frame_of, kept, letter_of_message, letter_of_value
 from ocpp_mongo_plugin.documents import INDEXES
 from ocpp_mongo_plugin.driver_errors import ErrorClass, classify, classify_write, describe
+from ocpp_mongo_plugin.encoding import APPEND_ONLY, AppendOnly, Encoded, Outgoing, Part
 from ocpp_mongo_plugin.frames import decode
 from ocpp_mongo_plugin.ledger import Ledger
-from ocpp_mongo_plugin.recording import ABANDONED, Batch, Loaded, Wanted
+from ocpp_mongo_plugin.recording import ABANDONED, Loaded, Wanted
 from ocpp_mongo_plugin.redaction import MASK, Redactor
 from ocpp_mongo_plugin.settings import Settings
 from ocpp_mongo_plugin.transactions import ID_TAG_FIELDS
@@ -49,12 +51,12 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("ocpp_mongo_plugin")
 
-# MongoDB takes 16 MiB a document; the rest is room for the command around it.
-_LARGEST = 16 * 1024 * 1024 - 16 * 1024
-_SMALLEST_REST = 64 * 1024
-_CUT = 1024 * 1024
 _LONGEST_FIELD = 8 * 1024
-_SLICE = 32
+_WORTH_A_COMMAND = 250
+_GRACE = 0.1
+_STRETCH_AHEAD = 0.0005
+_REST = 0.00001
+"""Seconds. With none at all the interpreter would mostly be taken back before the host woke up."""
 _PATIENCE = 3.0
 _CONFLICTS = 20
 _MENTIONED = 4
@@ -63,9 +65,28 @@ PART_OF_ANOTHER = "part of another transaction"
 _OBJECT_ID_KEYS = frozenset({"transactions", "sessions"})
 
 
+def give_way(stretch: float) -> Callable[[], None]:
+    """Return what a thread of ours calls after each small step: it lets the host have the interpreter often enough.
+
+    ``stretch`` is how long it may work on before it does, in seconds.
+    """
+    since = time.perf_counter()
+
+    def pause() -> None:
+        nonlocal since
+        if time.perf_counter() - since > stretch:
+            time.sleep(_REST)
+            since = time.perf_counter()
+
+    return pause
+
+
 def recorder_name() -> str:
     """Return the name of this process among recorders: host, process id, and a nonce."""
     return f"{_host()}:{os.getpid()}:{os.urandom(3).hex()}"
+
+
+_Insert: TypeAlias = Callable[[AppendOnly, Sequence[Encoded], Callable[[], None]], list[tuple[Encoded, str]]]
 
 
 @dataclass(slots=True)
@@ -110,6 +131,8 @@ class Store:
         self._dead_letters = self._collection(settings.dead_letters_collection)
         self._gaps = self._collection(settings.gaps_collection)
         self._forgotten = self._collection(settings.forgotten_collection)
+        # A mock is not made for two threads at once.
+        self._ahead = None if self._is_mock else _Ahead(self._insert)
 
     def _collection(self, name: str) -> Collection[Any]:
         concern = WriteConcern("majority", j=True)
@@ -121,7 +144,9 @@ class Store:
         )
 
     def close(self) -> None:
-        """Close the client, if it is ours."""
+        """End the thread that inserts ahead, and close the client, if it is ours."""
+        if self._ahead is not None:
+            self._ahead.close()
         if self._close is not None:
             self._close()
 
@@ -255,8 +280,17 @@ class Store:
 
     # -- writing -----------------------------------------------------------------------------------------------
 
+    def outgoing(self, now: datetime) -> Outgoing:
+        """Return what takes up the new documents of a batch."""
+        return Outgoing(now, as_mappings=self._is_mock)
+
+    def begin(self, outgoing: Outgoing) -> None:
+        """Insert what of a batch is ready, where that is worth a command, while the rest of it is being made."""
+        if self._ahead is not None:
+            self._ahead.begin(outgoing)
+
     def write(
-        self, batch: Batch, ledger: Ledger, *, everything: bool, now: datetime, pause: Callable[[], None]
+        self, outgoing: Outgoing, ledger: Ledger, *, everything: bool, now: datetime, pause: Callable[[], None]
     ) -> Written:
         """Write a batch and what changed in the ledger: the urgent, or ``everything``.
 
@@ -266,91 +300,75 @@ class Store:
             PyMongoError: nothing is lost, write the same again.
         """
         written = Written()
-        messages = {i.document["_id"]: i.document for i in batch.inserts if i.collection == "messages"}
-        values = {i.document["_id"]: i.document for i in batch.inserts if i.collection == "meter_values"}
-        later = _amend_here(batch.amends, messages)
-        dead = self._insert("messages", list(messages.values()), now, pause)
-        written.stored = batch.frames - len(dead)
-        letters = [letter_of_message(messages[key], reason, now) for key, reason in dead.items()]
-        refused = self._insert("meter_values", list(values.values()), now, pause)
-        letters += [letter_of_value(values[key], reason, now) for key, reason in refused.items()]
+        dead = self._insert_all("messages", outgoing, pause)
+        written.stored = sum(len(part.documents) for part in outgoing.parts["messages"]) - len(dead)
+        letters = [letter_of_message(one.made(), reason, now) for one, reason in dead]
+        refused = self._insert_all("meter_values", outgoing, pause)
+        letters += [letter_of_value(one.made(), reason, now) for one, reason in refused]
         for letter in letters:
             if self._bury(letter):
                 written.dead.append(letter)
             elif letter["kind"] == "message":
                 written.unkept.append(letter)
-        self._amend(later)
+        self._amend(outgoing.amends)
         self._revise(ledger, everything=everything, now=now, pause=pause)
         for removal in ledger.removals():
             self._remove(removal)
             ledger.removed(removal)
+        if self._ahead is not None:
+            self._ahead.trusted = True
         return written
 
+    def _insert_all(self, key: AppendOnly, outgoing: Outgoing, pause: Callable[[], None]) -> list[tuple[Encoded, str]]:
+        """Insert what a batch has for a collection; return what was refused, and why."""
+        outgoing.cut(key)
+        refused: list[tuple[Encoded, str]] = []
+        # The last part first: the others may be on their way.
+        for part in reversed(outgoing.parts[key]):
+            part.ended.wait(self._settings.operation_timeout)
+            if part.refused is None:
+                part.refused = self._insert(key, part.documents, pause)
+            refused += part.refused
+        return refused
+
     def _insert(
-        self, key: str, documents: Sequence[Document], now: datetime, pause: Callable[[], None]
-    ) -> dict[str, str]:
-        """Insert documents; return the keys of those that were refused, with the reason."""
+        self, key: AppendOnly, documents: Sequence[Encoded], pause: Callable[[], None]
+    ) -> list[tuple[Encoded, str]]:
+        """Insert documents; return those that were refused, with the reason."""
         if not documents:
-            return {}
-        ready = []
-        for index, document in enumerate(documents):
-            if index % _SLICE == _SLICE - 1:
-                pause()
-            document["created_at"] = now
-            ready.append(self._encoded({**document, "_id": ObjectId(document["_id"])}))
-        collection = self._collections[key]
+            return []
         try:
             with pymongo.timeout(self._settings.operation_timeout):
-                collection.insert_many(ready, ordered=False)
+                self._collections[key].insert_many(_one_by_one_with(documents, pause), ordered=False)
         except BulkWriteError as error:
             return self._refusals(error, documents)
         except (PyMongoError, BSONError) as error:
             if classify(error) is not ErrorClass.POISON:
                 raise
-            return self._bisect(key, documents, now, pause, error)
-        return {}
+            return self._bisect(key, documents, pause, error)
+        return []
 
-    def _refusals(self, error: BulkWriteError, documents: Sequence[Document]) -> dict[str, str]:
+    def _refusals(self, error: BulkWriteError, documents: Sequence[Encoded]) -> list[tuple[Encoded, str]]:
         details = error.details or {}
         if details.get("writeConcernErrors"):
             raise error
-        refused = {}
+        refused = []
         for one in details.get("writeErrors", []):
             if one.get("code") == _DUPLICATE_KEY and list(one.get("keyPattern", {"_id": 1})) == ["_id"]:
                 continue  # stored before: a second delivery
             if classify_write(one) in (ErrorClass.RETRY, ErrorClass.SICK, ErrorClass.CONFIGURATION):
                 raise error
-            refused[documents[one["index"]]["_id"]] = f"refused with code {one.get('code')}"
+            refused.append((documents[one["index"]], f"refused with code {one.get('code')}"))
         return refused
 
     def _bisect(
-        self,
-        key: str,
-        documents: Sequence[Document],
-        now: datetime,
-        pause: Callable[[], None],
-        error: Exception,
-    ) -> dict[str, str]:
+        self, key: AppendOnly, documents: Sequence[Encoded], pause: Callable[[], None], error: Exception
+    ) -> list[tuple[Encoded, str]]:
         """Find the one document for which the whole batch was refused."""
         if len(documents) == 1:
-            return {documents[0]["_id"]: describe(error)}
+            return [(documents[0], describe(error))]
         middle = len(documents) // 2
-        return {
-            **self._insert(key, documents[:middle], now, pause),
-            **self._insert(key, documents[middle:], now, pause),
-        }
-
-    def _encoded(self, document: Document) -> Any:
-        """Return a document that MongoDB takes: as it is, or with what it cannot hold replaced."""
-        try:
-            data = bson.encode(document)
-        except (BSONError, OverflowError, ValueError, RecursionError, TypeError):
-            document = transcription.storable(document)
-            data = bson.encode(document)
-        if len(data) > _LARGEST:
-            document = _shrunk(document)
-            data = bson.encode(document)
-        return document if self._is_mock else RawBSONDocument(data)
+        return [*self._insert(key, documents[:middle], pause), *self._insert(key, documents[middle:], pause)]
 
     def _bury(self, letter: Document) -> bool:
         """Keep a dead letter; return whether MongoDB, or else the disk, took it."""
@@ -672,6 +690,44 @@ class Store:
             self._collections[key].update_one(query, {"$set": {**values, **fresh}})
 
 
+class _Ahead:
+    """Inserts parts of a batch on a thread of its own: the server works while the rest is made, not afterwards.
+
+    What fails here is inserted again with the batch, which says why; until that went well nothing is ahead.
+    """
+
+    def __init__(self, insert: _Insert) -> None:
+        self._insert = insert
+        self._parts: SimpleQueue[tuple[AppendOnly, Part] | None] = SimpleQueue()
+        self.trusted = True
+        self._thread = threading.Thread(target=self._run, name="ocpp-mongo-ahead", daemon=True)
+        self._thread.start()
+
+    def begin(self, outgoing: Outgoing) -> None:
+        """Take the parts that are large enough."""
+        for key in APPEND_ONLY if self.trusted else ():
+            if len(outgoing.ready[key]) >= _WORTH_A_COMMAND:
+                part = outgoing.cut(key)
+                part.ended.clear()
+                self._parts.put((key, part))
+
+    def close(self) -> None:
+        """End the thread, once it is through with what it does."""
+        self._parts.put(None)
+        self._thread.join(_GRACE)
+
+    def _run(self) -> None:
+        while (job := self._parts.get()) is not None:
+            key, part = job
+            try:
+                if self.trusted:
+                    part.refused = self._insert(key, part.documents, give_way(_STRETCH_AHEAD))
+            except Exception:  # noqa: BLE001 - whatever it is, the batch meets it again, and says it
+                self.trusted = False
+            finally:
+                part.ended.set()
+
+
 def _forgetting(letter: Document, redactor: Redactor) -> Document | None:
     """Return a dead letter without the id tags that were forgotten; None when it has none."""
     frame = frame_of(letter)
@@ -742,18 +798,6 @@ def _aware(value: Any) -> Any:
     return value.replace(tzinfo=timezone.utc) if isinstance(value, datetime) and value.tzinfo is None else value
 
 
-def _amend_here(amends: Iterable[Amend], messages: dict[str, Document]) -> list[Amend]:
-    """Amend the messages of the same batch in memory; return what is left for the store."""
-    later = []
-    for amend in amends:
-        document = messages.get(amend.key)
-        if document is None:
-            later.append(amend)
-        elif not (amend.unless_known and document["outcome"] is not None):
-            document.update(amend.values)
-    return later
-
-
 def _amendment(amend: Amend) -> tuple[Document, Document]:
     query: Document = {"_id": ObjectId(amend.key)}
     if amend.unless_known:
@@ -771,17 +815,8 @@ def _one_by_one(collection: Collection[Any], query: Document | None, values: Doc
         return False
 
 
-def _shrunk(document: Document) -> Document:
-    """Return a document over 16 MiB without its payload, and with its raw text compressed if that is not enough."""
-    shrunk = {**document, "payload": None, "error_details": None}
-    reasons = [*(document.get("lossy") or []), transcription.TOO_LARGE]
-    raw = (document.get("raw") or "").encode("utf-8", "surrogatepass")
-    if len(raw) > _LARGEST // 2:
-        compressed = zlib.compress(raw)
-        if len(compressed) > _LARGEST - _SMALLEST_REST:
-            shrunk |= {"raw": (document.get("raw") or "")[:_CUT]}
-            reasons.append(transcription.RAW_CUT)
-        else:
-            shrunk |= {"raw": "", "raw_zlib": compressed}
-            reasons.append(transcription.RAW_COMPRESSED)
-    return {**shrunk, "lossy": sorted(reasons)}
+def _one_by_one_with(documents: Sequence[Encoded], pause: Callable[[], None]) -> Iterator[Any]:
+    """Hand documents to the driver, which takes a while for each in a loop of its own."""
+    for one in documents:
+        pause()
+        yield one.document

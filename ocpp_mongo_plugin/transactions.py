@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
 from ocpp_mongo_plugin.changes import Document, Earliest, Highest, Known, Latest, Part, Union
+from ocpp_mongo_plugin.frames import Message
 
 ACTIVE, FAILED, COMPLETED = "active", "failed", "completed"
 
@@ -64,6 +66,7 @@ EMPTY: Document = {
 }
 
 _MOST_MISSING = 1_000
+_canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":"), default=str).encode
 _NOT_SEEN = "start not seen"
 STOP_WITHOUT_START = "stop without start"
 
@@ -74,15 +77,40 @@ def derived_key(at: datetime | None, *identity: Any) -> str:
     The leading second keeps the index of ``_id`` local in time. Without a time all digits are the hash. Id tags in a
     payload are left out of it: it is the same transaction after its person was forgotten.
     """
-    identity = tuple(_impersonal(part) if isinstance(part, dict) else part for part in identity)
-    text = json.dumps(identity, sort_keys=True, separators=(",", ":"), default=str)
+    text = _canonical([_impersonal(part) if isinstance(part, dict) else part for part in identity])
     digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
     if at is None:
         return digest[:24]
     return f"{int(at.timestamp()) & 0xFFFFFFFF:08x}{digest[:16]}"
 
 
+def message_identity(station_id: str, message: Message, text: str) -> str:
+    """Return what is the same of one message from whichever end it was recorded: its text, but for id tags."""
+    if isinstance(message.payload, dict) and not _PERSONAL.isdisjoint(message.payload):
+        return derived_key(None, station_id, "station", message.message_id, message.payload)
+    told = f"{station_id}\0{text}".encode("utf-8", "surrogatepass")
+    return hashlib.sha256(told).hexdigest()[:24]
+
+
+def numbered_keys(identity: str) -> Callable[[datetime | None], str]:
+    """Return what gives the keys of the parts of one document, in turn: the second of a part's time, then its number.
+
+    ``identity`` is a ``derived_key`` without a time. They are counted on from there, since a hash for each would cost
+    more than all else that is made of a sampled value.
+    """
+    number = int(identity[:16], 16)
+
+    def key(at: datetime | None) -> str:
+        nonlocal number
+        number = (number + 1) & 0xFFFFFFFFFFFFFFFF
+        return f"{0 if at is None else int(at.timestamp()) & 0xFFFFFFFF:08x}{number:016x}"
+
+    return key
+
+
 def _impersonal(payload: dict[str, Any]) -> dict[str, Any]:
+    if _PERSONAL.isdisjoint(payload):
+        return payload
     return {name: value for name, value in payload.items() if name not in _PERSONAL}
 
 
@@ -126,7 +154,9 @@ def derive(document: Document) -> set[str]:
         if document.get("meter_latest") is not None and document.get("status") == COMPLETED:
             derived["meter_stop"] = document["meter_latest"]
         derived |= _sequence(document, anomalies)
-    derived["energy_consumed"] = _energy({**document, **derived}, anomalies)
+    start = derived.get("meter_start", document.get("meter_start"))
+    stop = derived.get("meter_stop", document.get("meter_stop"))
+    derived["energy_consumed"] = _energy(document, start, stop, anomalies)
     derived["anomalies"] = anomalies
     changed = {name for name, value in derived.items() if document.get(name) != value}
     document.update(derived)
@@ -138,10 +168,10 @@ def _started_first(document: Document) -> bool:
     return start is not None and stop is not None and bool(start <= stop) and start_is_known(document)
 
 
-def _energy(document: Document, anomalies: list[str]) -> int | float | None:
+def _energy(document: Document, start: float | None, stop: float | None, anomalies: list[str]) -> int | float | None:
     first, latest = document.get("meter_first"), document.get("meter_latest")
-    start = first if document.get("meter_start") is None else document["meter_start"]
-    stop = latest if document.get("meter_stop") is None else document["meter_stop"]
+    start = first if start is None else start
+    stop = latest if stop is None else stop
     energy = None if start is None or stop is None else _whole(stop - start)
     if energy is None or energy >= 0:
         return energy

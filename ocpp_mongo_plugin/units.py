@@ -10,7 +10,7 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-from ocpp_mongo_plugin.fields import EXACT, decimal, plain
+from ocpp_mongo_plugin.fields import EXACT, decimal, number, plain
 
 ENERGY_REGISTER = "Energy.Active.Import.Register"
 """The measurand of a sampled value that names none (OCPP 1.6 edition 2, section 7.43)."""
@@ -51,8 +51,10 @@ _UNITS = {
     "°c": _Scaled("Celsius"),
 }
 
-# An m may be a thousandth and an M a million: these only as they are written here.
+# An m may be a thousandth and an M a million: these only as they are written here. The rest are those of the
+# specification, found at once.
 _EXACT_UNITS = {
+    **{name: _UNITS[name.lower()] for name in ("Wh", "kWh", "W", "kW", "A", "V", "Percent", "Celsius", "varh", "var")},
     "mWh": _Scaled("Wh", -3),
     "MWh": _Scaled("Wh", 6),
     "mW": _Scaled("W", -3),
@@ -112,10 +114,12 @@ def normalise(
         multiplier: the power of ten of OCPP 2.x; it scales the value, it does not change the unit.
         measurand: decides the unit that was left out.
     """
-    name = (unit or "").strip()
-    if not name:
-        return _scaled(value, multiplier), default_unit(measurand)
-    known = _EXACT_UNITS.get(name) or _UNITS.get(name.lower())
+    known = _EXACT_UNITS.get(unit or "")
+    if known is None:
+        name = (unit or "").strip()
+        if not name:
+            return _scaled(value, multiplier), default_unit(measurand)
+        known = _EXACT_UNITS.get(name) or _UNITS.get(name.lower())
     if known is not None:
         return _scaled(value, multiplier + known.power), known.unit
     degrees = _TEMPERATURES.get(name.lower())
@@ -130,13 +134,15 @@ def default_unit(measurand: str) -> str | None:
 
 
 def _scaled(value: Any, power: int) -> int | float | None:
-    number = decimal(value)
-    return None if number is None else plain(EXACT.scaleb(number, power) if power else number)
+    if not power:
+        return number(value)
+    exact = decimal(value)
+    return None if exact is None else plain(EXACT.scaleb(exact, power))
 
 
 def _celsius(value: Any, multiplier: int, degrees: _Shifted) -> int | float | None:
-    number = decimal(value)
-    if number is None:
+    exact = decimal(value)
+    if exact is None:
         return None
-    above = EXACT.subtract(EXACT.scaleb(number, multiplier), degrees.zero)
+    above = EXACT.subtract(EXACT.scaleb(exact, multiplier), degrees.zero)
     return plain(EXACT.divide(EXACT.multiply(above, degrees.numerator), degrees.denominator))

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
-from ocpp_mongo_plugin.changes import Insert
 from ocpp_mongo_plugin.frames import Frame, new_session_id
 from ocpp_mongo_plugin.recording import Batch, Loaded, Recording
 
@@ -30,14 +29,14 @@ class Player:
         batch = Batch()
         for one in decoded:
             self.recording.take(one, batch, NOON)
-        for insert in batch.inserts:
-            self._insert(insert)
+        self.recording.tally()
+        values = [document for group in batch.meter_values for document in group.documents()]
+        for collection, documents in (("messages", batch.messages), ("meter_values", values)):
+            for document in documents:
+                self.inserts.setdefault(document["_id"], {"collection": collection, **document})
         for amend in batch.amends:
             self.amended.setdefault(amend.key, {}).update(amend.values)
         self.notices += batch.notices
-
-    def _insert(self, insert: Insert) -> None:
-        self.inserts.setdefault(insert.document["_id"], {"collection": insert.collection, **insert.document})
 
     def messages(self) -> list[dict[str, Any]]:
         return [d for d in self.inserts.values() if d["collection"] == "messages"]

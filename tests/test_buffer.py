@@ -40,7 +40,7 @@ def made(tmp_path: Path) -> Iterator[Callable[..., Buffer]]:
 
 def balance(buffer: Buffer) -> None:
     counts = buffer.counts
-    assert counts["captured"] == counts["stored"] + counts["waiting"] + counts["dead"] + sum(buffer.lost.values())
+    assert buffer.captured == counts["stored"] + buffer.waiting + counts["dead"] + sum(buffer.lost.values())
 
 
 def numbers(entries: list[Any]) -> list[int]:

@@ -916,8 +916,11 @@ ANSWER = st.builds(
     Message,
     st.sampled_from(["CallResult", "CallError"]),
     st.just("1"),
+    action=st.none(),
     payload=PAYLOADS,
     error_code=st.none() | st.text(max_size=5),
+    error_description=st.none(),
+    error_details=st.none(),
 )
 
 

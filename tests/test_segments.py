@@ -6,6 +6,7 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
+import bson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -146,3 +147,26 @@ def test_any_bytes_between_records_are_skipped_and_told(junk: bytes, more: bytes
 
 if __name__ == "__main__":
     (GOLDEN / f"version-{segments.VERSION}.journal").write_bytes(segment(ITEMS))
+
+
+@given(
+    st.builds(
+        Frame,
+        st.text(max_size=8) | st.just("CP1"),
+        st.just(SESSION),
+        st.integers(-1, 2**32) | st.sampled_from([2**31 - 1, 2**31]),
+        st.sampled_from(["sent", "received", "unknown"]),
+        st.sampled_from(["station", "csms", None]),
+        st.sampled_from(["1.6", "2.0.1", None]) | st.text(max_size=4),
+        st.none() | st.datetimes(timezones=st.just(timezone.utc)),
+        st.text(),
+        st.sampled_from([(), ("payload.key",)]),
+    )
+)
+def test_a_frame_is_written_as_its_document_would_be(frame: Frame):
+    """The bytes are put together by hand for speed; they are the same as those of the BSON library."""
+    try:
+        expected = segments.record(segments._frame_document(frame))
+    except (bson.errors.BSONError, UnicodeError, OverflowError, ValueError):
+        expected = segments.record(segments._frame_document(segments._plain(frame)))
+    assert encode(frame) == expected

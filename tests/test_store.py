@@ -46,9 +46,12 @@ class Process:
             wanted = self.recording.wanted(decoded)
             self.recording.learn(wanted, self.store.load(wanted))
         batch, now = Batch(), datetime.now(timezone.utc)
+        outgoing = self.store.outgoing(now)
         for one in decoded:
             self.recording.take(one, batch, now)
-        return self.store.write(batch, self.recording.ledger, everything=everything, now=now, pause=lambda: None)
+        self.recording.tally()
+        outgoing.finish(batch, lambda: None)
+        return self.store.write(outgoing, self.recording.ledger, everything=everything, now=now, pause=lambda: None)
 
 
 def _seed(database: Any) -> list[dict[str, Any]]:

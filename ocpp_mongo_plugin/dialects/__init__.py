@@ -57,25 +57,38 @@ def understand(message: Message, call: Message | None, version: str | None, orig
         message: a call, or an answer, or anything else (which says nothing).
         call: the call that ``message`` answers; None for calls, and for answers whose call is not known.
         version: OCPP version; where it is None or unknown, the action and its fields decide.
-        origin: who wrote ``message``. What the other side has to say is not believed: a Heartbeat that a CSMS
-            sends is no sign of life of the station. None believes it.
+        origin: who wrote ``message``; see ``is_believed``.
     """
     asked = call if message.is_answer else message
     if asked is None or asked.action is None or asked.message_type not in ("Call", "Send"):
         return ()
-    fields = mapping(asked.payload)
-    dialect = _dialect(asked.action, fields, version)
-    asker = dialect.origin_of(asked.action)
-    if origin is not None and asker is not None and (origin == asker) == message.is_answer:
+    dialect = _DIALECTS.get(version or "") or _dialect(asked, version)
+    if origin is not None and not _is_believed(dialect, asked.action, message, origin):
         return ()
     if message.message_type == "CallResult":
         answered = dialect.answers.get(asked.action)
-        return answered(fields, mapping(message.payload)) if answered else ()
+        return answered(mapping(asked.payload), mapping(message.payload)) if answered else ()
     if message.message_type == "CallError":
         refused = dialect.refusals.get(asked.action)
-        return refused(fields, message) if refused else ()
+        return refused(mapping(asked.payload), message) if refused else ()
     called = dialect.calls.get(asked.action)
-    return called(fields) if called else ()
+    return called(mapping(asked.payload)) if called else ()
+
+
+def is_believed(message: Message, call: Message | None, version: str | None, origin: Origin) -> bool:
+    """Whether what ``origin`` says by this message counts.
+
+    What the other side has to say is not believed: a Heartbeat that a CSMS sends is no sign of life of the station.
+    """
+    asked = call if message.is_answer else message
+    if asked is None or asked.action is None:
+        return True
+    return _is_believed(_dialect(asked, version), asked.action, message, origin)
+
+
+def _is_believed(dialect: _Dialect, action: str, message: Message, origin: Origin) -> bool:
+    asker = dialect.origin_of(action)
+    return asker is None or (origin == asker) != message.is_answer
 
 
 def origin_of(action: str, version: str | None) -> Origin | None:
@@ -89,11 +102,12 @@ def origin_of(action: str, version: str | None) -> Origin | None:
     return _V21.origin_of(action) or _V16.origin_of(action)
 
 
-def _dialect(action: str, call: _Json, version: str | None) -> _Dialect:
-    known = _DIALECTS.get(normalise_version(version) or "")
+def _dialect(asked: Message, version: str | None) -> _Dialect:
+    known = _DIALECTS.get(version or "") or _DIALECTS.get(normalise_version(version) or "")
     if known is not None:
         return known
+    action = asked.action or ""
     tell = _ONLY_IN_2.get(action)
-    told = tell in call if tell is not None else _V16.origin_of(action) is None
+    told = tell in mapping(asked.payload) if tell is not None else _V16.origin_of(action) is None
     # 2.1 for 2.x, since it understands all of 2.0.1.
     return _V21 if told else _V16

@@ -18,6 +18,7 @@ Json: TypeAlias = Mapping[str, Any]
 Facts: TypeAlias = tuple[facts.Fact, ...]
 
 _NO_TIME = facts.Moment()
+_TEXTS = frozenset({str})
 
 
 def _booted(call: Json) -> Facts:
@@ -139,22 +140,16 @@ def _samples(meter_values: Any) -> tuple[facts.Sample, ...]:
 
 def _sample(sampled: Json, at: facts.Moment) -> facts.Sample:
     """Read one SampledValue (section 7.43)."""
-    measurand = text(sampled.get("measurand")) or ENERGY_REGISTER
-    original_unit, form = text(sampled.get("unit")), text(sampled.get("format"))
-    written = sampled.get("value")
+    get = sampled.get
+    measurand, original_unit, form = get("measurand"), get("unit"), get("format")
+    phase, context, location, written = get("phase"), get("context"), get("location"), get("value", "")
+    if not _TEXTS.issuperset(map(type, sampled.values())):
+        measurand, original_unit, form = text(measurand), text(original_unit), text(form)
+        phase, context, location = text(phase), text(context), text(location)
+    measurand = measurand or ENERGY_REGISTER
     value, unit = normalise(None if form == "SignedData" else written, original_unit, measurand=measurand)
-    return facts.Sample(
-        measurand=measurand,
-        value=value,
-        unit=unit,
-        at=at,
-        original_value=shown(written) if "value" in sampled else "",
-        original_unit=original_unit,
-        phase=text(sampled.get("phase")),
-        context=text(sampled.get("context")),
-        format=form,
-        location=text(sampled.get("location")),
-    )
+    original = written if type(written) is str else shown(written)
+    return facts.Sample(measurand, value, unit, at, original, original_unit, 0, phase, context, form, location)
 
 
 def _noted(field: Literal["firmware_status", "diagnostics_status", "log_status"]) -> Callable[[Json], Facts]:

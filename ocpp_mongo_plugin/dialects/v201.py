@@ -174,8 +174,9 @@ def _samples(meter_values: Any) -> tuple[facts.Sample, ...]:
 
 def _sample(sampled: Json, at: facts.Moment) -> facts.Sample:
     """Read one SampledValueType."""
-    measurand = text(sampled.get("measurand")) or ENERGY_REGISTER
-    measure, written = mapping(sampled.get("unitOfMeasure")), sampled.get("value")
+    get = sampled.get
+    measurand = text(get("measurand")) or ENERGY_REGISTER
+    measure, written = mapping(get("unitOfMeasure")), get("value")
     original_unit, multiplier = text(measure.get("unit")), integer(measure.get("multiplier")) or 0
     value, unit = normalise(written, original_unit, multiplier, measurand)
     return facts.Sample(
@@ -186,10 +187,10 @@ def _sample(sampled: Json, at: facts.Moment) -> facts.Sample:
         original_value=shown(written) if "value" in sampled else "",
         original_unit=original_unit,
         multiplier=multiplier,
-        phase=text(sampled.get("phase")),
-        context=text(sampled.get("context")),
-        location=text(sampled.get("location")),
-        signed=sampled.get("signedMeterValue"),
+        phase=text(get("phase")),
+        context=text(get("context")),
+        location=text(get("location")),
+        signed=get("signedMeterValue"),
     )
 
 

@@ -1,0 +1,200 @@
+"""New documents of a batch as BSON, ready to be inserted as often as it takes.
+
+Hides what MongoDB cannot hold and how a document is made to fit: it is encoded as it is, or else with what BSON
+refuses replaced, or else without its payload. Promises that no document costs its neighbours, and that a document is
+made into bytes as soon as nothing in its batch can change it: the many small objects that it was made of are gone
+before the garbage collector has to look at them again.
+"""
+
+from __future__ import annotations
+
+import struct
+import threading
+import zlib
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from typing import Any, Literal, NamedTuple, TypeAlias
+
+import bson
+from bson.errors import BSONError
+from bson.objectid import ObjectId
+from bson.raw_bson import RawBSONDocument
+
+from ocpp_mongo_plugin import transcription
+from ocpp_mongo_plugin.changes import Amend, Document
+from ocpp_mongo_plugin.projections import MeterValues
+from ocpp_mongo_plugin.recording import Batch
+
+# MongoDB takes 16 MiB a document; the rest is room for the command around it.
+_LARGEST = 16 * 1024 * 1024 - 16 * 1024
+_SMALLEST_REST = 64 * 1024
+_CUT = 1024 * 1024
+_LENGTH = struct.Struct("<i")
+_TEXT_ID = b"\x02_id\x00" + _LENGTH.pack(25)
+_OBJECT_ID = b"\x07_id\x00"
+_AFTER_TEXT_ID = 4 + len(_TEXT_ID) + 25
+_SHORTER = len(_TEXT_ID) + 25 - len(_OBJECT_ID) - 12
+_REFUSED = (BSONError, OverflowError, ValueError, RecursionError, TypeError)
+
+AppendOnly: TypeAlias = Literal["messages", "meter_values"]
+APPEND_ONLY: tuple[AppendOnly, ...] = ("messages", "meter_values")
+
+
+class Encoded(NamedTuple):
+    """One new document."""
+
+    key: str
+    """24 hexadecimal digits."""
+    document: Any
+    """As the driver takes it."""
+    original: Document | None = None
+    """As it was made, where BSON could not hold it so."""
+
+    def made(self) -> Document:
+        """Return it as it was made, with ``_id`` as text."""
+        if self.original is not None:
+            return self.original
+        return {**self.document, "_id": self.key}
+
+
+class Part:
+    """Documents of a batch that are inserted with one command."""
+
+    __slots__ = ("documents", "ended", "refused")
+
+    def __init__(self, documents: list[Encoded]) -> None:
+        self.documents = documents
+        self.refused: list[tuple[Encoded, str]] | None = None
+        """What MongoDB refused, and why; None until it has acknowledged the rest."""
+        self.ended = threading.Event()
+        """Set when nobody is inserting it."""
+        self.ended.set()
+
+
+class Outgoing:
+    """The new documents of one batch."""
+
+    def __init__(self, now: datetime, *, as_mappings: bool = False) -> None:
+        """Make documents created ``now``; ``as_mappings`` for a mock, which does not take BSON."""
+        self._now = now
+        self._as_mappings = as_mappings
+        self._unanswered: dict[str, Document] = {}
+        self.ready: dict[AppendOnly, list[Encoded]] = {key: [] for key in APPEND_ONLY}
+        """Encoded, and in no part yet."""
+        self.parts: dict[AppendOnly, list[Part]] = {key: [] for key in APPEND_ONLY}
+        self.amends: list[Amend] = []
+        """What is to be amended in the store, since it is not of this batch, or no longer a mapping."""
+
+    def add(self, batch: Batch, pause: Callable[[], None]) -> None:
+        """Take what a batch holds by now out of it, and encode all but calls that have no outcome yet.
+
+        ``pause`` is called after each document, so that the work never holds the interpreter for long.
+        """
+        for document in batch.messages:
+            self._unanswered[document["_id"]] = document
+        self._amend(batch.amends)
+        for key, document in [*self._unanswered.items()]:
+            if document["message_type"] == "Call" and document["outcome"] is None:
+                continue
+            del self._unanswered[key]
+            self.ready["messages"].append(self._message(document))
+            pause()
+        for values in batch.meter_values:
+            self.ready["meter_values"] += self._values(values)
+            pause()
+        batch.messages, batch.meter_values, batch.amends = [], [], []
+
+    def finish(self, batch: Batch, pause: Callable[[], None]) -> None:
+        """Encode what is left."""
+        self.add(batch, pause)
+        for document in self._unanswered.values():
+            self.ready["messages"].append(self._message(document))
+            pause()
+        self._unanswered.clear()
+
+    def cut(self, key: AppendOnly) -> Part:
+        """Make a part of what is ready for a collection."""
+        part = Part(self.ready[key])
+        self.ready[key] = []
+        if part.documents:
+            self.parts[key].append(part)
+        return part
+
+    def _amend(self, amends: Iterable[Amend]) -> None:
+        """Amend the messages that are still mappings; the rest is left for the store."""
+        for amend in amends:
+            document = self._unanswered.get(amend.key)
+            if document is None:
+                self.amends.append(amend)
+            elif not (amend.unless_known and document["outcome"] is not None):
+                document.update(amend.values)
+
+    def _message(self, document: Document) -> Encoded:
+        document["created_at"] = self._now
+        key: str = document["_id"]
+        if not self._as_mappings:
+            try:
+                data = _with_object_id(bson.encode(document), key)
+            except _REFUSED:
+                pass
+            else:
+                if len(data) <= _LARGEST:
+                    return Encoded(key, RawBSONDocument(data))
+        return self._made_to_fit(document)
+
+    def _values(self, values: MeterValues) -> list[Encoded]:
+        of_all = {**values.of_all, "created_at": self._now}
+        if not self._as_mappings:
+            try:
+                end = bson.encode(of_all)[4:]
+                return [self._value(own, end) for own in values.own]
+            except _REFUSED:
+                pass
+        return [self._made_to_fit({**own, **of_all}) for own in values.own]
+
+    @staticmethod
+    def _value(own: Document, end: bytes) -> Encoded:
+        key: str = own["_id"]
+        data = bson.encode(own)
+        if len(data) + len(end) > _LARGEST:
+            raise ValueError
+        return Encoded(key, RawBSONDocument(_with_object_id(data, key, end)))
+
+    def _made_to_fit(self, document: Document) -> Encoded:
+        """Return a document that MongoDB takes, with what it cannot hold replaced."""
+        key: str = document["_id"]
+        fitting = {**document, "_id": ObjectId(key)}
+        try:
+            data = bson.encode(fitting)
+        except _REFUSED:
+            fitting = transcription.storable(fitting)
+            data = bson.encode(fitting)
+        if len(data) > _LARGEST:
+            fitting = _shrunk(fitting)
+            data = bson.encode(fitting)
+        return Encoded(key, fitting if self._as_mappings else RawBSONDocument(data), document)
+
+
+def _with_object_id(data: bytes, key: str, end: bytes = b"\0") -> bytes:
+    """Return the BSON of a document whose first field is ``_id`` as text, with an ObjectId there and another end.
+
+    Half as dear as to have the driver encode an ObjectId, and each value the fields that it shares with others.
+    """
+    length = len(data) - 1 + len(end) - _SHORTER
+    return b"".join((_LENGTH.pack(length), _OBJECT_ID, bytes.fromhex(key), data[_AFTER_TEXT_ID:-1], end))
+
+
+def _shrunk(document: Document) -> Document:
+    """Return a document over 16 MiB without its payload, and with its raw text compressed if that is not enough."""
+    shrunk = {**document, "payload": None, "error_details": None}
+    reasons = [*(document.get("lossy") or []), transcription.TOO_LARGE]
+    raw = (document.get("raw") or "").encode("utf-8", "surrogatepass")
+    if len(raw) > _LARGEST // 2:
+        compressed = zlib.compress(raw)
+        if len(compressed) > _LARGEST - _SMALLEST_REST:
+            shrunk |= {"raw": (document.get("raw") or "")[:_CUT]}
+            reasons.append(transcription.RAW_CUT)
+        else:
+            shrunk |= {"raw": "", "raw_zlib": compressed}
+            reasons.append(transcription.RAW_COMPRESSED)
+    return {**shrunk, "lossy": sorted(reasons)}
