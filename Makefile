@@ -6,7 +6,7 @@ ARGS ?=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test unit faults faults-full soak lint format clean
+.PHONY: help demo test unit faults faults-full soak bench bench-quick bench-full lint format clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -29,6 +29,15 @@ faults-full: $(VENV)/dev.stamp ## The same at full depth: every system call, a p
 soak: $(VENV)/dev.stamp ## Random faults for an hour, and whether anything grows (ARGS="...")
 	OCPP_MONGO_FAULTS=1 OCPP_MONGO_SOAK_SECONDS=3600 $(BIN)/python -m pytest tests/faults -m faults -k f29 $(ARGS)
 
+bench: $(VENV)/dev.stamp ## Measure what recording costs and how fast it stores (under ten minutes; ARGS="--json FILE")
+	$(BIN)/python -m benchmarks $(ARGS)
+
+bench-quick: $(VENV)/dev.stamp ## The same in two minutes: counts that CI judges, times that nobody should trust
+	$(BIN)/python -m benchmarks --quick $(ARGS)
+
+bench-full: $(VENV)/dev.stamp ## The same with ten million messages and ten minutes a line (an hour or more)
+	$(BIN)/python -m benchmarks --full $(ARGS)
+
 lint: $(VENV)/dev.stamp ## Check style, format, types and the direction of imports
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
@@ -41,7 +50,7 @@ format: $(VENV)/dev.stamp ## Put the code into the agreed format
 
 clean: ## Remove the virtual environment, builds and caches
 	rm -rf $(VENV) build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
-	find ocpp_mongo_plugin tests examples -name __pycache__ -type d -prune -exec rm -rf {} +
+	find ocpp_mongo_plugin tests benchmarks examples -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The stamps keep a second run from asking pip again. "pip install --group" came with pip 25.1.
 $(VENV)/pip.stamp:

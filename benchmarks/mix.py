@@ -14,14 +14,18 @@ from typing import Any, NamedTuple
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=timezone.utc)
 CALLS_OF_A_SESSION = 40
+AUTHORIZE, START = 1, 2
+"""Steps of a session: the one that means nothing beyond the message log, and the one that begins the transaction."""
+_SPEAKS_201 = 3
 _MEASURED = (
     ("Energy.Active.Import.Register", "Wh", 1_204_311.0, 61.6),
     ("Power.Active.Import", "W", 7_382.0, 1.1),
     ("Current.Import", "A", 32.04, 0.01),
     ("Voltage", "V", 230.4, 0.02),
     ("SoC", "Percent", 21.0, 0.1),
-    ("Temperature", "Celsius", 36.5, 0.05),
 )
+# OCPP 2.0.1 has no temperature.
+_SIXTH_16, _SIXTH_201 = ("Temperature", "Celsius", 36.5, 0.05), ("Frequency", "Hertz", 50.0, 0.001)
 
 
 class Text(NamedTuple):
@@ -39,7 +43,7 @@ def texts(stations: int = 40, *, sessions: int | None = None, first: int = 0) ->
     while sessions is None or number < first + sessions:
         for step in range(CALLS_OF_A_SESSION):
             for station in range(stations):
-                yield from _exchange(f"CP{station:05}", number, step, is_201=station % 4 == 3)  # noqa: PLR2004
+                yield from exchange(station, number, step)
         number += 1
 
 
@@ -49,13 +53,27 @@ def take(count: int, stations: int = 40, *, first: int = 0) -> list[Text]:
     return [next(source) for _ in range(count)]
 
 
-def _exchange(station_id: str, session: int, step: int, *, is_201: bool) -> Iterator[Text]:
-    at = (NOON + timedelta(hours=session, seconds=step * 15)).isoformat(timespec="milliseconds")[:-6] + "Z"
+def exchange(station: int, session: int, step: int) -> tuple[Text, Text]:
+    """Return a call and its answer: that step of that charging session of a station."""
+    station_id, is_201 = identity(station), station % 4 == _SPEAKS_201
+    at = moment(session, step).isoformat(timespec="milliseconds")[:-6] + "Z"
     message_id = f"{session:08x}-{step:04x}-4d5c-9e1b-{station_id}"
     version = "2.0.1" if is_201 else "1.6"
     action, call, answer = (_v201 if is_201 else _v16)(station_id, session, step, at)
-    yield Text(station_id, version, False, _written([2, message_id, action, call]))
-    yield Text(station_id, version, True, _written([3, message_id, answer]))
+    return (
+        Text(station_id, version, is_answer=False, text=_written([2, message_id, action, call])),
+        Text(station_id, version, is_answer=True, text=_written([3, message_id, answer])),
+    )
+
+
+def identity(station: int) -> str:
+    """Return the identity of a station."""
+    return f"CP{station:05}"
+
+
+def moment(session: int, step: int) -> datetime:
+    """Return when that step of that session is, by the station's clock."""
+    return NOON + timedelta(hours=session, seconds=step * 15)
 
 
 def _written(message: list[Any]) -> str:
@@ -87,7 +105,7 @@ def _v16(station_id: str, session: int, step: int, at: str) -> tuple[str, dict[s
         return "Heartbeat", {}, {"currentTime": at}
     sampled = [
         {"value": f"{base + step * rise:.2f}", "context": "Sample.Periodic", "measurand": name, "unit": unit}
-        for name, unit, base, rise in _MEASURED
+        for name, unit, base, rise in (*_MEASURED, _SIXTH_16)
     ]
     values = [{"timestamp": at, "sampledValue": sampled}]
     return "MeterValues", {"connectorId": 1, "transactionId": transaction, "meterValue": values}, {}
@@ -122,7 +140,7 @@ def _v201(station_id: str, session: int, step: int, at: str) -> tuple[str, dict[
         return "Heartbeat", {}, {"currentTime": at}
     sampled = [
         {"value": round(base + step * rise, 2), "context": "Sample.Periodic", "measurand": name, **_unit_201(unit)}
-        for name, unit, base, rise in _MEASURED
+        for name, unit, base, rise in (*_MEASURED, _SIXTH_201)
     ]
     return "TransactionEvent", {**event, "meterValue": [{"timestamp": at, "sampledValue": sampled}]}, {}
 

@@ -145,7 +145,7 @@ def wrong(database: Database[Any], told: Sequence[dict[str, Any]]) -> Iterator[s
 def _child(tag: str, frames: int, environment: dict[str, str]) -> Iterator[subprocess.Popen[str]]:
     """A recording process; killed at the end, if it still runs."""
     command = [sys.executable, "-m", "benchmarks.replica_set", "--record", tag, "--frames", str(frames)]
-    process = subprocess.Popen(  # noqa: S603 - ourselves
+    process = subprocess.Popen(
         command, env=environment, cwd=_ROOT, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE
     )
     try:

@@ -37,9 +37,10 @@ class Entry(NamedTuple):
     segment: Segment | None
 
 
-_Waiting: TypeAlias = tuple[Any, int | None]
-"""An item and the number of its segment. A frame waits as a plain tuple of its fields: of those, unlike of any class,
-the garbage collector does not go through hundreds of thousands again and again in the host's time."""
+_Waiting: TypeAlias = tuple[Any, ...]
+"""An item and the number of its segment. A frame waits as a plain tuple of its fields and that number: of those, unlike
+of any class, the garbage collector does not go through hundreds of thousands again and again in the host's time."""
+_IN_MEMORY: _Waiting = (None,)
 
 
 @dataclass(slots=True)
@@ -164,11 +165,11 @@ class Buffer:
         weight = len(item.text) + _FRAME_OVERHEAD
         if self._held >= self._most_frames or self._bytes + weight > self._most_bytes:
             return False
-        number = None
-        if data is not None and (segment := self._append(data)) is not None:
-            number = segment.number
-            self._segments[number] = segment
-        self._queue.append((tuple(item), number))
+        number, journal = _IN_MEMORY, self.journal
+        if data is not None and journal is not None and (segment := journal.append(data)) is not None:
+            number = (segment.number,)
+            self._segments[segment.number] = segment
+        self._queue.append(item + number)
         self._held += 1
         self._bytes += weight
         self.offered += 1
@@ -201,11 +202,11 @@ class Buffer:
         return dropped
 
     def _let_wait(self, item: Item, segment: Segment | None, weight: int) -> None:
-        number = None
+        number = _IN_MEMORY
         if segment is not None:
-            number = segment.number
-            self._segments[number] = segment
-        self._queue.append((tuple(item) if type(item) is Frame else item, number))
+            number = (segment.number,)
+            self._segments[segment.number] = segment
+        self._queue.append((item if type(item) is Frame else (item,)) + number)
         self._held += 1
         self._bytes += weight
 
@@ -254,10 +255,9 @@ class Buffer:
         return entry
 
     def _entry(self, waiting: _Waiting) -> Entry:
-        item, number = waiting
-        return Entry(
-            Frame._make(item) if type(item) is tuple else item, None if number is None else self._segments[number]
-        )
+        *fields, number = waiting
+        item = Frame._make(fields) if len(fields) > 1 else fields[0]
+        return Entry(item, None if number is None else self._segments[number])
 
     def _drop(self, item: Item, reason: str, dropped: list[Item]) -> None:
         if isinstance(item, Frame):

@@ -77,6 +77,7 @@ class EmbeddedMongod:
         replica_set: str | None = None,
         parameters: Mapping[str, str] | None = None,
         auth: bool = False,
+        cache_gb: float = 0.5,
     ) -> None:
         """Describe the server; nothing is started.
 
@@ -86,6 +87,7 @@ class EmbeddedMongod:
             replica_set: the name of a replica set with this one member; None for a standalone server.
             parameters: mongod's ``--setParameter``.
             auth: ask for a user name and a password; mongod lets a local client make the first user.
+            cache_gb: memory of its storage engine (WiredTiger), in GiB; mongod takes 0.25 or more.
 
         Raises:
             ArgumentError: both ``auth`` and ``replica_set``, for which mongod wants a key file.
@@ -97,6 +99,7 @@ class EmbeddedMongod:
         self._replica_set = replica_set
         self._parameters = {"diagnosticDataCollectionEnabled": "false", **(parameters or {})}
         self._auth = auth
+        self._cache_gb = cache_gb
         self._directory = data
         self._child: _Child | None = None
         self._owner = os.getpid()
@@ -212,7 +215,7 @@ class EmbeddedMongod:
 
     def _command(self, binary: Path, directory: Path, port: int) -> list[str]:
         command = [str(binary), "--dbpath", str(directory), "--bind_ip", HOST, "--port", str(port)]
-        command += ["--nounixsocket", "--wiredTigerCacheSizeGB", "0.5"]
+        command += ["--nounixsocket", "--wiredTigerCacheSizeGB", str(self._cache_gb)]
         if self._auth:
             command.append("--auth")
         if self._replica_set:

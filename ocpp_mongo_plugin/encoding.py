@@ -34,7 +34,8 @@ _TEXT_ID = b"\x02_id\x00" + _LENGTH.pack(25)
 _OBJECT_ID = b"\x07_id\x00"
 _AFTER_TEXT_ID = 4 + len(_TEXT_ID) + 25
 _SHORTER = len(_TEXT_ID) + 25 - len(_OBJECT_ID) - 12
-_REFUSED = (BSONError, OverflowError, ValueError, RecursionError, TypeError)
+REFUSED = (BSONError, OverflowError, ValueError, RecursionError, TypeError)
+"""What BSON raises about a document that it cannot hold."""
 
 AppendOnly: TypeAlias = Literal["messages", "meter_values"]
 APPEND_ONLY: tuple[AppendOnly, ...] = ("messages", "meter_values")
@@ -135,7 +136,7 @@ class Outgoing:
         if not self._as_mappings:
             try:
                 data = _with_object_id(bson.encode(document), key)
-            except _REFUSED:
+            except REFUSED:
                 pass
             else:
                 if len(data) <= _LARGEST:
@@ -148,7 +149,7 @@ class Outgoing:
             try:
                 end = bson.encode(of_all)[4:]
                 return [self._value(own, end) for own in values.own]
-            except _REFUSED:
+            except REFUSED:
                 pass
         return [self._made_to_fit({**own, **of_all}) for own in values.own]
 
@@ -166,7 +167,7 @@ class Outgoing:
         fitting = {**document, "_id": ObjectId(key)}
         try:
             data = bson.encode(fitting)
-        except _REFUSED:
+        except REFUSED:
             fitting = transcription.storable(fitting)
             data = bson.encode(fitting)
         if len(data) > _LARGEST:

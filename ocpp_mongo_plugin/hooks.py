@@ -84,6 +84,8 @@ class Hooks:
         self._listeners: dict[str, _Listener] = {}
         self._workers: dict[str, _Worker] = {}
         self._retired: list[_Worker] = []
+        self.only_ours = False
+        """Whether no plugin but ours has a frame hook: then ours need not be called by way of it."""
         self._sent: tuple[_Call, ...] = ()
         self._received: tuple[_Call, ...] = ()
         self._later: dict[str, tuple[_Worker, ...]] = {}
@@ -266,6 +268,7 @@ class Hooks:
             name: self._listeners.get(name) or _Listener(name, plugin) for name, plugin in plugins.items()
         }
         self._sent, self._received = (self._calls(hook) for hook in FRAME_HOOKS)
+        self.only_ours = {call.plugin for call in (*self._sent, *self._received)} == {OWN_NAME}
         self._redacting = self._calls(REDACT_HOOK)
         for name in self._asked.keys() - plugins.keys():
             self._asked.pop(name).close()

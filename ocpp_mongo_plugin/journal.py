@@ -219,18 +219,23 @@ class Journal:
 
     def _write(self, segment: Segment, data: bytes) -> None:
         assert self._file is not None  # noqa: S101 - for the type checker
-        written = 0
+        length = len(data)
         try:
             written = os.write(self._file, data)
-        finally:
-            if written != len(data):
-                with contextlib.suppress(OSError):
-                    os.ftruncate(self._file, segment.size)
-        if written != len(data):
+        except OSError:
+            self._undo_write(segment)
+            raise
+        if written != length:
+            self._undo_write(segment)
             # A full disk takes a part, and says so only at the next write.
             raise OSError(errno.ENOSPC, "No space left on device")
-        segment.size += len(data)
-        self._bytes += len(data)
+        segment.size += length
+        self._bytes += length
+
+    def _undo_write(self, segment: Segment) -> None:
+        if self._file is not None:
+            with contextlib.suppress(OSError):
+                os.ftruncate(self._file, segment.size)
 
     def _troubled(self, error: OSError) -> None:
         self.trouble = f"{errno.errorcode.get(error.errno or 0, 'OSError')}: {error.strerror}"

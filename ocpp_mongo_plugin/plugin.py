@@ -102,7 +102,14 @@ class MongoPlugin:
         self._redactor = Redactor(policy_of(self.settings))
         self._redacting = threading.RLock()
         self._capture = Capture(
-            _Recorder(self._hooks, self._offer, self._pace, self._durable), record_all=self.settings.record_all
+            _Recorder(
+                self._hooks,
+                self._persistence,
+                self._pace,
+                self._durable,
+                holds_up=self.settings.overflow == "wait" or self.settings.durability == "journal-sync",
+            ),
+            record_all=self.settings.record_all,
         )
         self._sink: Sink | None = None
         self._buffer: Buffer | None = None
@@ -203,8 +210,11 @@ class MongoPlugin:
 
     def _cleaned_in_turn(self, item: Item) -> Item | None:
         """Return the item without credentials; None where finding them would hold the host up for long."""
-        if type(item) is Frame and len(item.text) > _LONGEST_IN_TURN:
-            return None if self._redactor_in_turn.is_suspicious(item.session_id, item.text) else item
+        if type(item) is Frame:
+            if not self._redactor_in_turn.is_suspicious(item.session_id, item.text):
+                return item
+            if len(item.text) > _LONGEST_IN_TURN:
+                return None
         with self._redacting:  # several loops of the host may record at once
             return without_credentials(self._redactor_in_turn, item)
 
@@ -479,9 +489,6 @@ class MongoPlugin:
             raise NotStartedError("the plugin is not started: use 'async with MongoPlugin(...)' or await start()")
         return self._sink
 
-    def _offer(self, item: Any) -> None:
-        self._persistence.offer(item)
-
     def _impersonal(self, edit: TransactionEdit) -> TransactionEdit:
         """Return the edit with its id tags as the settings have them."""
         told = {name: self.id_tag(value) for name, value in edit.fields.items() if name in ID_TAG_FIELDS and value}
@@ -615,27 +622,32 @@ class _Persistence:
 class _Recorder:
     """What capture reports to: frames go through the hooks, the rest straight into the buffer."""
 
-    def __init__(self, hooks: Hooks, offer: Callable[[Any], None], pace: _Waiting, durable: _Waiting) -> None:
+    def __init__(
+        self, hooks: Hooks, persistence: _Persistence, pace: _Waiting, durable: _Waiting, *, holds_up: bool
+    ) -> None:
         self._hooks = hooks
-        self._offer = offer
+        self._persistence = persistence
         self.pace = pace
         self.durable = durable
+        self.holds_up = holds_up
 
     def frame(self, frame: Frame) -> None:
-        if frame.direction == "sent":
+        if self._hooks.only_ours:
+            self._persistence.offer(frame)
+        elif frame.direction == "sent":
             self._hooks.frame_sent(frame)
         else:
             self._hooks.frame_received(frame)
 
     def session(self, change: SessionChange) -> None:
-        self._offer(change)
+        self._persistence.offer(change)
         if change.kind == "opened":
             self._hooks.later("ocpp_session_opened", change.session)
         elif change.kind == "closed":
             self._hooks.later("ocpp_session_closed", change.session)
 
     def undelivered(self, frame: Frame) -> None:
-        self._offer(Undelivered(frame))
+        self._persistence.offer(Undelivered(frame))
 
 
 class _Listener:

@@ -29,6 +29,7 @@ _HEAD = struct.Struct("<II")
 _LENGTH = struct.Struct("<I")
 _NUMBER = struct.Struct("<i")
 _TIME_AND_LENGTH = struct.Struct("<q3sIB")
+_FIXED = _LENGTH.size + _NUMBER.size + _TIME_AND_LENGTH.size + 1
 _INT32 = 1 << 31
 _MICROSECOND = timedelta(microseconds=1)
 _SMALLEST = 5
@@ -142,10 +143,13 @@ def _usual_record(frame: Frame) -> bytes | None:
     if micro < _INT32:
         return None
     text = frame.text.encode("utf-8", "surrogatepass")
+    beginning = _beginning(frame.station_id, frame.session_id)
     middle = _middle(_DIRECTION_CODES[frame.direction], frame.origin, frame.protocol_version)
+    length = len(beginning) + len(middle) + len(text) + _FIXED
     data = b"".join(
         (
-            _beginning(frame.station_id, frame.session_id),
+            _LENGTH.pack(length),
+            beginning,
             _NUMBER.pack(number),
             middle,
             _TIME_AND_LENGTH.pack(micro, b"\x05x\0", len(text), 0),
@@ -153,9 +157,7 @@ def _usual_record(frame: Frame) -> bytes | None:
             b"\0",
         )
     )
-    length = len(data) + _LENGTH.size
-    checksum = zlib.crc32(data, zlib.crc32(_LENGTH.pack(length)))
-    return _HEAD.pack(length, checksum) + _LENGTH.pack(length) + data
+    return _HEAD.pack(length, zlib.crc32(data)) + data
 
 
 @lru_cache(maxsize=4096)

@@ -25,10 +25,12 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+import bson
 import pymongo
 from bson.codec_options import CodecOptions
 from bson.errors import BSONError
 from bson.objectid import ObjectId
+from bson.raw_bson import RawBSONDocument
 from pymongo import InsertOne, ReadPreference, UpdateOne, WriteConcern
 from pymongo.errors import BulkWriteError, DuplicateKeyError, OperationFailure, PyMongoError
 
@@ -37,7 +39,7 @@ from ocpp_mongo_plugin.changes import Amend, Document, Remove, Revision
 from ocpp_mongo_plugin.dead_letters import DeadLetterFiles, frame_of, kept, letter_of_message, letter_of_value
 from ocpp_mongo_plugin.documents import INDEXES
 from ocpp_mongo_plugin.driver_errors import ErrorClass, classify, classify_write, describe
-from ocpp_mongo_plugin.encoding import APPEND_ONLY, AppendOnly, Encoded, Outgoing, Part
+from ocpp_mongo_plugin.encoding import APPEND_ONLY, REFUSED, AppendOnly, Encoded, Outgoing, Part
 from ocpp_mongo_plugin.frames import decode
 from ocpp_mongo_plugin.ledger import Ledger
 from ocpp_mongo_plugin.recording import ABANDONED, Loaded, Wanted
@@ -339,7 +341,7 @@ class Store:
             return []
         try:
             with pymongo.timeout(self._settings.operation_timeout):
-                self._collections[key].insert_many(_one_by_one_with(documents, pause), ordered=False)
+                self._collections[key].insert_many(_in_turn(documents, pause), ordered=False)
         except BulkWriteError as error:
             return self._refusals(error, documents)
         except (PyMongoError, BSONError) as error:
@@ -491,23 +493,18 @@ class Store:
 
         ``refused`` takes those that MongoDB will never take, with the reason.
         """
-        operations: list[tuple[Document | None, Document]] = []
+        operations: list[tuple[Document | None, Any]] = []
         for revision in revisions:
             fresh = {"revision": tokens[revision.key], "updated_at": now}
             identity = {"_id": _stored_key(key, revision.key)}
             if "revision" not in revision.document:
                 revision.document.setdefault("created_at", now)
-                whole = {
-                    **{name: _bounded(value) for name, value in revision.document.items()},
-                    **fresh,
-                    "schema_version": transcription.SCHEMA_VERSION,
-                    **identity,
-                }
-                operations.append((None, transcription.storable(whole)))
+                whole = {**revision.document, **fresh, "schema_version": transcription.SCHEMA_VERSION, **identity}
+                operations.append((None, self._fitting(whole)))
             else:
-                fields = {name: _bounded(revision.document.get(name)) for name in revision.fields}
+                fields = {name: revision.document.get(name) for name in revision.fields}
                 query = {**identity, "revision": revision.document["revision"]}
-                operations.append((query, transcription.storable({**fields, **fresh})))
+                operations.append((query, self._fitting({**fields, **fresh})))
         collection = self._collections[key]
         if self._is_mock:
             written = [_one_by_one(collection, query, values) for query, values in operations]
@@ -529,6 +526,15 @@ class Store:
                     raise
             return False
         return result.matched_count + result.inserted_count == len(operations)
+
+    def _fitting(self, values: Document) -> Any:
+        """Return fields of a document that changes as MongoDB takes them."""
+        if not self._is_mock:
+            with contextlib.suppress(*REFUSED):
+                data = bson.encode(values)
+                if len(data) <= _LONGEST_FIELD:  # so no field is longer
+                    return RawBSONDocument(data)
+        return transcription.storable({name: _bounded(value) for name, value in values.items()})
 
     def _current(self, key: str, revisions: list[Revision]) -> dict[str, Document]:
         keys = [_stored_key(key, revision.key) for revision in revisions]
@@ -815,7 +821,7 @@ def _one_by_one(collection: Collection[Any], query: Document | None, values: Doc
         return False
 
 
-def _one_by_one_with(documents: Sequence[Encoded], pause: Callable[[], None]) -> Iterator[Any]:
+def _in_turn(documents: Sequence[Encoded], pause: Callable[[], None]) -> Iterator[Any]:
     """Hand documents to the driver, which takes a while for each in a loop of its own."""
     for one in documents:
         pause()

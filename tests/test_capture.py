@@ -46,6 +46,7 @@ class Notes:
         self.frames: list[Frame] = []
         self.changes: list[SessionChange] = []
         self.lost: list[Frame] = []
+        self.holds_up = False
 
     def frame(self, frame: Frame) -> None:
         self.frames.append(frame)
@@ -77,6 +78,8 @@ class Notes:
 
 class Raising:
     """A recorder on which everything fails."""
+
+    holds_up = False
 
     def frame(self, frame: Frame) -> None:
         raise RuntimeError(frame.text)

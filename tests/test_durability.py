@@ -432,7 +432,7 @@ async def test_a_session_that_was_closed_in_order_is_not_said_to_be_abandoned(
     mongo_uri: str, database_name: str, plain: Any, tmp_path: Path
 ):
     where = {"database": database_name, "durability": "journal", "journal_directory": tmp_path}
-    first = MongoPlugin(mongo_uri, **quick(**where))
+    first = MongoPlugin(mongo_uri, **where, shutdown_timeout=0.2)
     await first.start()
     first.record("CP1", "received", HEARTBEAT % 1, "1.6")
     await first.flush()

@@ -59,6 +59,13 @@ def test_a_started_server_answers_on_the_loopback_interface_only(own_mongod: Fac
         assert client.admin.command("getCmdLineOpts")["parsed"]["net"]["bindIp"] == "127.0.0.1"
 
 
+def test_the_cache_of_its_storage_engine_is_as_large_as_asked(own_mongod: Factory) -> None:
+    server = own_mongod(cache_gb=0.25)
+    with connect(server) as client:
+        cache = client.admin.command("serverStatus")["wiredTiger"]["cache"]
+    assert cache["maximum bytes configured"] == 256 * 1024 * 1024
+
+
 def test_starting_a_running_server_changes_nothing(own_mongod: Factory) -> None:
     server = own_mongod()
     pid = server.pid
