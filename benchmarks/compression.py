@@ -25,8 +25,8 @@ from bson.raw_bson import RawBSONDocument
 from pymongo import MongoClient, WriteConcern
 from pymongo.database import Database
 
+from benchmarks.alone import leave_settings, processor_seconds
 from benchmarks.mix import Text, texts
-from benchmarks.processor import processor_seconds
 from ocpp_mongo_plugin import MongoPlugin
 from ocpp_mongo_plugin.embedded import EmbeddedMongod
 from ocpp_mongo_plugin.settings import read_settings
@@ -138,6 +138,7 @@ def main() -> int:
     parser.add_argument("--repetitions", type=int, default=5)
     parser.add_argument("--compressors", nargs="+", choices=COMPRESSORS, default=COMPRESSORS)
     options = parser.parse_args()
+    leave_settings()
     found: list[Repetition] = []
     with EmbeddedMongod() as server, MongoClient[Any](server.uri, document_class=RawBSONDocument) as raw:
         asyncio.run(record(server.uri, "recorded", options.messages))

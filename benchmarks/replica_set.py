@@ -28,8 +28,8 @@ from typing import Any
 from pymongo import MongoClient
 from pymongo.database import Database
 
+from benchmarks.alone import leave_settings, processor_seconds
 from benchmarks.mix import texts
-from benchmarks.processor import processor_seconds
 from ocpp_mongo_plugin import MongoPlugin
 from ocpp_mongo_plugin.embedded import EmbeddedReplicaSet
 from ocpp_mongo_plugin.settings import read_settings
@@ -181,6 +181,7 @@ def main() -> int:
     if options.record:
         asyncio.run(record(options.record, options.frames))
         return 0
+    leave_settings()
     runs: list[Run] = []
     with EmbeddedReplicaSet(members=MEMBERS) as members, MongoClient[Any](members.uri, w="majority") as client:
         for turn in range(options.repetitions):

@@ -18,8 +18,8 @@ from typing import Any
 from bson.raw_bson import RawBSONDocument
 from pymongo import MongoClient, WriteConcern
 
+from benchmarks.alone import leave_settings, processor_seconds
 from benchmarks.compression import BATCH, record
-from benchmarks.processor import processor_seconds
 from ocpp_mongo_plugin.embedded import EmbeddedMongod
 from ocpp_mongo_plugin.settings import read_settings
 from ocpp_mongo_plugin.store import Store, recorder_name
@@ -56,6 +56,7 @@ def main() -> int:
     parser.add_argument("--messages", type=int, default=100_000)
     parser.add_argument("--repetitions", type=int, default=5)
     options = parser.parse_args()
+    leave_settings()
     found: dict[str, list[Taken]] = {"insert": [], "delete": [], "drop": []}
     with EmbeddedMongod() as server, MongoClient[Any](server.uri) as client:
         asyncio.run(record(server.uri, "recorded", options.messages))
