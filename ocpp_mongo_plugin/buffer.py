@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple, TypeAlias
@@ -28,6 +28,7 @@ REFUSED = "refused by MongoDB"
 _FRAME_OVERHEAD = 400
 """What a waiting frame weighs besides its text, in bytes: the tuples, its time, its place."""
 _MOST_GAPS = 10_000
+_TEXT = Frame._fields.index("text")
 
 
 class Entry(NamedTuple):
@@ -41,6 +42,33 @@ _Waiting: TypeAlias = tuple[Any, ...]
 """An item and the number of its segment. A frame waits as a plain tuple of its fields and that number: of those, unlike
 of any class, the garbage collector does not go through hundreds of thousands again and again in the host's time."""
 _IN_MEMORY: _Waiting = (None,)
+_OF_NO_FRAME = 2
+"""Elements of what waits and is no frame."""
+
+
+class Taken:
+    """Entries that were taken from the buffer, made anew each time they are asked for: so only few live at once."""
+
+    __slots__ = ("_segments", "_waiting", "frames")
+
+    def __init__(self, waiting: list[_Waiting], segments: dict[int, Segment]) -> None:
+        self._waiting = waiting
+        self._segments = segments
+        self.frames = sum(len(one) > _OF_NO_FRAME for one in waiting)
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def __iter__(self) -> Iterator[Entry]:
+        return (_entry(one, self._segments) for one in self._waiting)
+
+    def part(self, start: int, end: int) -> list[Entry]:
+        """Return some of them."""
+        return [_entry(one, self._segments) for one in self._waiting[start:end]]
+
+    def segments(self) -> Iterator[Segment]:
+        """Return the segment of each that is in the journal."""
+        return (self._segments[one[-1]] for one in self._waiting if one[-1] is not None)
 
 
 @dataclass(slots=True)
@@ -115,7 +143,7 @@ class Buffer:
         self._spilt = self._spilt_frames = 0
         self._is_placing = False
         self._interrupting: deque[tuple[Item, bytes | None]] = deque()
-        self._in_flight: list[Entry] = []
+        self._in_flight = Taken([], {})
         self._segments: dict[int, Segment] = {}
         """Those that waiting items are in."""
         self._stored: Counter[Segment] = Counter()
@@ -202,11 +230,9 @@ class Buffer:
         return dropped
 
     def _let_wait(self, item: Item, segment: Segment | None, weight: int) -> None:
-        number = _IN_MEMORY
         if segment is not None:
-            number = (segment.number,)
             self._segments[segment.number] = segment
-        self._queue.append((item if type(item) is Frame else (item,)) + number)
+        self._queue.append(_waiting(item, segment))
         self._held += 1
         self._bytes += weight
 
@@ -249,15 +275,10 @@ class Buffer:
 
     def _forget(self, first: _Waiting) -> Entry:
         """Note that it does not wait in memory any more, and return what it is."""
-        entry = self._entry(first)
+        entry = _entry(first, self._segments)
         self._held -= 1
         self._bytes -= _weight(entry.item)
         return entry
-
-    def _entry(self, waiting: _Waiting) -> Entry:
-        *fields, number = waiting
-        item = Frame._make(fields) if len(fields) > 1 else fields[0]
-        return Entry(item, None if number is None else self._segments[number])
 
     def _drop(self, item: Item, reason: str, dropped: list[Item]) -> None:
         if isinstance(item, Frame):
@@ -313,7 +334,7 @@ class Buffer:
     def __len__(self) -> int:
         return self._held + self._spilt
 
-    def take(self, most: int) -> list[Entry]:
+    def take(self, most: int) -> Taken:
         """Take the oldest entries, at most so many; they are in flight until ``settle`` or ``lose``."""
         with self.lock:
             first = self._queue[0] if self._queue else None
@@ -324,37 +345,40 @@ class Buffer:
             place, items = first.place, first.items
         return self._from_disk(first, place, items, most)
 
-    def _from_memory(self, most: int) -> list[Entry]:
-        entries: list[Entry] = []
-        while self._queue and len(entries) < most and not isinstance(first := self._queue[0], Spill):
+    def _from_memory(self, most: int) -> Taken:
+        taken: list[_Waiting] = []
+        while self._queue and len(taken) < most and not isinstance(first := self._queue[0], Spill):
             self._queue.popleft()
-            entries.append(self._forget(first))
+            taken.append(first)
+            self._held -= 1
+            self._bytes -= (len(first[_TEXT]) if len(first) > _OF_NO_FRAME else 0) + _FRAME_OVERHEAD
+        segments = self._segments
         if not self._held:
-            self._segments.clear()
-        return entries
+            self._segments = {}
+        return Taken(taken, segments)
 
-    def _from_disk(self, spill: Spill, place: Place, items: int, most: int) -> list[Entry]:
+    def _from_disk(self, spill: Spill, place: Place, items: int, most: int) -> Taken:
         found, after = self.journal.read(place, min(items, most)) if self.journal is not None else ([], place)
-        entries = [Entry(item, segment) for item, segment in found if item is not None]
+        waiting = [_waiting(item, segment) for item, segment in found if item is not None]
+        taken = Taken(waiting, {segment.number: segment for _, segment in found})
         with self.lock:
             spill.place = after
             if self.journal is not None:
                 for segment in [segment for item, segment in found if item is None]:
                     self.journal.settle(segment, 1)
-            self._in_flight = entries
-            frames = sum(type(entry.item) is Frame for entry in entries)
+            self._in_flight = taken
             # Nothing found: a person removed it, or the disk fails.
             passed = len(found) or items
-            missing = passed - len(entries)
+            missing = passed - len(taken)
             spill.items -= passed
             self._spilt -= passed
-            spill.frames -= frames
-            self._spilt_frames -= frames
+            spill.frames -= taken.frames
+            self._spilt_frames -= taken.frames
             self.taken += missing
             self._lose_unseen(spill, min(missing, spill.frames) if spill.items else spill.frames)
             if not spill.items:
                 self._queue.remove(spill)
-        return entries
+        return taken
 
     def _lose_unseen(self, spill: Spill, frames: int) -> None:
         """Count frames of which nothing is known but that they were there."""
@@ -370,7 +394,7 @@ class Buffer:
         with self.lock:
             if self.closed:
                 return  # closing gave up on these, and said so
-            frames = sum(type(entry.item) is Frame for entry in self._in_flight)
+            frames = self._in_flight.frames
             self._let_go()
             self.waiting -= frames
             self.captured -= left_out
@@ -389,18 +413,18 @@ class Buffer:
         """Give up the frames in flight."""
         dropped: list[Item] = []
         with self.lock:
-            entries = list(self._in_flight)
+            taken = self._in_flight
             self._let_go()
-            self.waiting -= sum(type(entry.item) is Frame for entry in entries)
-            for entry in entries:
+            self.waiting -= taken.frames
+            for entry in taken:
                 self._drop(entry.item, reason, dropped)
         if dropped:
             self._tell(dropped, reason)
 
     def _let_go(self) -> None:
         self.taken += len(self._in_flight)
-        self._stored.update(entry.segment for entry in self._in_flight if entry.segment is not None)
-        self._in_flight = []
+        self._stored.update(self._in_flight.segments())
+        self._in_flight = Taken([], {})
 
     def release(self) -> None:
         """Let the journal forget what is stored; called when nothing that follows from it is unwritten."""
@@ -415,8 +439,9 @@ class Buffer:
         dropped: list[Item] = []
         with self.lock:
             self.closed = True
-            entries = [*self._in_flight, *(self._entry(one) for one in self._queue if not isinstance(one, Spill))]
-            self._in_flight, self._held, self._bytes, self._spilt = [], 0, 0, 0
+            queued = [one for one in self._queue if not isinstance(one, Spill)]
+            entries = [*self._in_flight, *Taken(queued, self._segments)]
+            self._in_flight, self._held, self._bytes, self._spilt = Taken([], {}), 0, 0, 0
             self._queue.clear()
             for entry in entries:
                 if entry.segment is None:
@@ -434,6 +459,17 @@ class Buffer:
         with self.lock:
             gaps, self._gaps = list(self._gaps.values()), {}
         return gaps
+
+
+def _waiting(item: Item, segment: Segment | None) -> _Waiting:
+    number = _IN_MEMORY if segment is None else (segment.number,)
+    return item + number if type(item) is Frame else (item, *number)
+
+
+def _entry(waiting: _Waiting, segments: dict[int, Segment]) -> Entry:
+    *fields, number = waiting
+    item = Frame._make(fields) if len(fields) > 1 else fields[0]
+    return Entry(item, None if number is None else segments[number])
 
 
 def _weight(item: Item) -> int:

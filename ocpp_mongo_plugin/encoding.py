@@ -41,21 +41,32 @@ AppendOnly: TypeAlias = Literal["messages", "meter_values"]
 APPEND_ONLY: tuple[AppendOnly, ...] = ("messages", "meter_values")
 
 
-class Encoded(NamedTuple):
-    """One new document."""
+class Fitted(NamedTuple):
+    """A new document that BSON could not hold as it was, or a mock takes only as a mapping."""
 
     key: str
     """24 hexadecimal digits."""
     document: Any
     """As the driver takes it."""
-    original: Document | None = None
-    """As it was made, where BSON could not hold it so."""
+    original: Document
+    """As it was made, with ``_id`` as text."""
 
-    def made(self) -> Document:
-        """Return it as it was made, with ``_id`` as text."""
-        if self.original is not None:
-            return self.original
-        return {**self.document, "_id": self.key}
+
+Encoded: TypeAlias = bytes | Fitted
+"""A new document. Nearly all are bytes: the garbage collector has nothing to look for in those."""
+
+
+def taken(one: Encoded) -> Any:
+    """Return a document as the driver takes it."""
+    return RawBSONDocument(one) if isinstance(one, bytes) else one.document
+
+
+def made(one: Encoded) -> Document:
+    """Return a document as it was made, with ``_id`` as text."""
+    if isinstance(one, bytes):
+        document: Document = bson.decode(one)
+        return {**document, "_id": str(document["_id"])}
+    return one.original
 
 
 class Part:
@@ -140,7 +151,7 @@ class Outgoing:
                 pass
             else:
                 if len(data) <= _LARGEST:
-                    return Encoded(key, RawBSONDocument(data))
+                    return data
         return self._made_to_fit(document)
 
     def _values(self, values: MeterValues) -> list[Encoded]:
@@ -159,7 +170,7 @@ class Outgoing:
         data = bson.encode(own)
         if len(data) + len(end) > _LARGEST:
             raise ValueError
-        return Encoded(key, RawBSONDocument(_with_object_id(data, key, end)))
+        return _with_object_id(data, key, end)
 
     def _made_to_fit(self, document: Document) -> Encoded:
         """Return a document that MongoDB takes, with what it cannot hold replaced."""
@@ -173,7 +184,7 @@ class Outgoing:
         if len(data) > _LARGEST:
             fitting = _shrunk(fitting)
             data = bson.encode(fitting)
-        return Encoded(key, fitting if self._as_mappings else RawBSONDocument(data), document)
+        return Fitted(key, fitting if self._as_mappings else RawBSONDocument(data), document)
 
 
 def _with_object_id(data: bytes, key: str, end: bytes = b"\0") -> bytes:

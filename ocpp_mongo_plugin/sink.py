@@ -22,7 +22,7 @@ from functools import partial
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple, Protocol
 
-from ocpp_mongo_plugin.buffer import INTERNAL, REFUSED, SHUTDOWN, Buffer, Entry
+from ocpp_mongo_plugin.buffer import INTERNAL, REFUSED, SHUTDOWN, Buffer, Taken
 from ocpp_mongo_plugin.driver_errors import ErrorClass, classify, describe
 from ocpp_mongo_plugin.frames import Frame
 from ocpp_mongo_plugin.journal import AbandonedJournal, Chunk
@@ -34,8 +34,8 @@ from ocpp_mongo_plugin.store import Store, Written, give_way
 
 logger = logging.getLogger("ocpp_mongo_plugin")
 
-_SLICE = 100
-"""Frames."""
+_SLICE = 25
+"""Frames; fewer small objects than those at which Python looks for garbage."""
 _SHORT_STRETCH, _LONG_STRETCH = 0.0005, 0.0015
 """Seconds that the thread works on before it gives way to the host."""
 _FIRST_RETRY, _LONGEST_RETRY, _SICK_RETRY = 0.1, 30.0, 5.0
@@ -118,6 +118,45 @@ class Listener(Protocol):
     @property
     def wants_facts(self) -> bool:
         """Whether what was understood is to be kept in the batch."""
+
+
+class _Items(Protocol):
+    """What one batch is made of."""
+
+    def __len__(self) -> int: ...
+
+    def part(self, start: int, end: int) -> list[Item]:
+        """Return some of it, without credentials."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Live:
+    """What was captured here."""
+
+    taken: Taken
+    clean: Callable[[Item], Item]
+
+    def __len__(self) -> int:
+        return len(self.taken)
+
+    def part(self, start: int, end: int) -> list[Item]:
+        # What is in a journal was cleaned before it got there.
+        entries = self.taken.part(start, end)
+        return [self.clean(entry.item) if entry.segment is None else entry.item for entry in entries]
+
+
+@dataclass(frozen=True, slots=True)
+class _Recovered:
+    """What a dead process left."""
+
+    items: list[Item]
+    clean: Callable[[Item], Item]
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def part(self, start: int, end: int) -> list[Item]:
+        return [self.clean(item) for item in self.items[start:end]]
 
 
 class _Carried(NamedTuple):
@@ -433,7 +472,7 @@ class Sink:
                 steps = not more and bool(self._steps)
             everything = awaited or sync_due or steps or (closing and not more) or self._journal_is_crowded()
             try:
-                if entries or everything:
+                if len(entries) or everything:
                     self._carry_live(entries, everything=everything)
             finally:
                 if awaited:
@@ -450,11 +489,9 @@ class Sink:
     def _journal_is_crowded(self) -> bool:
         return self.buffer.journal is not None and self.buffer.journal.is_crowded
 
-    def _carry_live(self, entries: Sequence[Entry], *, everything: bool) -> None:
+    def _carry_live(self, entries: Taken, *, everything: bool) -> None:
         try:
-            # What is in a journal was cleaned before it got there.
-            items = [self._clean(entry.item) if entry.segment is None else entry.item for entry in entries]
-            outcome = self._carry(items, everything=everything)
+            outcome = self._carry(_Live(entries, self._clean), everything=everything)
         except Exception:
             # An error of ours: these frames are counted, the next batch goes on.
             self.buffer.lose(INTERNAL)
@@ -467,14 +504,14 @@ class Sink:
         if everything:
             self.buffer.release()
         with self._lock:
-            self._counts["flushes"] += bool(items)
+            self._counts["flushes"] += bool(len(entries))
         self._tell(batch)
         gaps = self.buffer.gaps()
         if gaps:
             documents = [gap.document(self._recorder, _now()) for gap in gaps]
             self._persist(lambda store: store.insert_gaps(documents))
 
-    def _carry(self, items: Sequence[Item], *, everything: bool, fresh: bool = True) -> _Carried | None:
+    def _carry(self, items: _Items, *, everything: bool, fresh: bool = True) -> _Carried | None:
         """Bring one batch to the store, however long that takes; only closing ends the trying.
 
         What is ``fresh`` was captured here.
@@ -490,7 +527,7 @@ class Sink:
         lost: list[tuple[Frame, str]] = []
         # In slices: the server takes one while the next is made, and no more than a slice lives as small objects.
         for start in range(0, len(items), _SLICE):
-            decoded = self._decode(items[start : start + _SLICE], pause, fresh=fresh)
+            decoded = self._decode(items.part(start, start + _SLICE), pause, fresh=fresh)
             if not self._look_up(decoded):
                 return None
             lost += [(frame, INTERNAL) for frame in self._take_all(decoded, batch, now, pause)]
@@ -509,7 +546,8 @@ class Sink:
         with self._lock:
             self._last_flush = _now()
         refused = {(letter["session_id"], letter["sequence"]) for letter in written.unkept}
-        frames = [item for item in items if isinstance(item, Frame)] if refused else []
+        everyone = items.part(0, len(items)) if refused else []
+        frames = [item for item in everyone if isinstance(item, Frame)]
         lost += [(frame, REFUSED) for frame in frames if (frame.session_id, frame.sequence) in refused]
         return _Carried(batch, len([letter for letter in written.dead if letter["kind"] == "message"]), lost)
 
@@ -570,9 +608,7 @@ class Sink:
             self._next_journal()
             return
         try:
-            outcome = self._carry(
-                [self._clean(item) for item in chunk.items], everything=bool(chunk.whole), fresh=False
-            )
+            outcome = self._carry(_Recovered(chunk.items, self._clean), everything=bool(chunk.whole), fresh=False)
         except Exception:
             abandoned.spoil(chunk)
             abandoned.settle(chunk)  # into quarantine: not again with each sync
@@ -638,7 +674,7 @@ class Sink:
     def _last_turn(self) -> None:
         """At the end, write also what waits for the sync, if the store can still be had."""
         if self._closing_at is not None and time.monotonic() < self._closing_at and not len(self.buffer):
-            self._carry_live((), everything=True)
+            self._carry_live(Taken([], {}), everything=True)
         self._give_up()
 
     def _give_up(self) -> None:

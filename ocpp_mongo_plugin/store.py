@@ -39,7 +39,7 @@ from ocpp_mongo_plugin.changes import Amend, Document, Remove, Revision
 from ocpp_mongo_plugin.dead_letters import DeadLetterFiles, frame_of, kept, letter_of_message, letter_of_value
 from ocpp_mongo_plugin.documents import INDEXES
 from ocpp_mongo_plugin.driver_errors import ErrorClass, classify, classify_write, describe
-from ocpp_mongo_plugin.encoding import APPEND_ONLY, REFUSED, AppendOnly, Encoded, Outgoing, Part
+from ocpp_mongo_plugin.encoding import APPEND_ONLY, REFUSED, AppendOnly, Encoded, Outgoing, Part, made, taken
 from ocpp_mongo_plugin.frames import decode
 from ocpp_mongo_plugin.ledger import Ledger
 from ocpp_mongo_plugin.recording import ABANDONED, Loaded, Wanted
@@ -304,9 +304,9 @@ class Store:
         written = Written()
         dead = self._insert_all("messages", outgoing, pause)
         written.stored = sum(len(part.documents) for part in outgoing.parts["messages"]) - len(dead)
-        letters = [letter_of_message(one.made(), reason, now) for one, reason in dead]
+        letters = [letter_of_message(made(one), reason, now) for one, reason in dead]
         refused = self._insert_all("meter_values", outgoing, pause)
-        letters += [letter_of_value(one.made(), reason, now) for one, reason in refused]
+        letters += [letter_of_value(made(one), reason, now) for one, reason in refused]
         for letter in letters:
             if self._bury(letter):
                 written.dead.append(letter)
@@ -325,8 +325,8 @@ class Store:
         """Insert what a batch has for a collection; return what was refused, and why."""
         outgoing.cut(key)
         refused: list[tuple[Encoded, str]] = []
-        # The last part first: the others may be on their way.
-        for part in reversed(outgoing.parts[key]):
+        # In their order: whenever this process dies, what is stored of a session has no hole.
+        for part in outgoing.parts[key]:
             part.ended.wait(self._settings.operation_timeout)
             if part.refused is None:
                 part.refused = self._insert(key, part.documents, pause)
@@ -825,4 +825,4 @@ def _in_turn(documents: Sequence[Encoded], pause: Callable[[], None]) -> Iterato
     """Hand documents to the driver, which takes a while for each in a loop of its own."""
     for one in documents:
         pause()
-        yield one.document
+        yield taken(one)
