@@ -41,6 +41,7 @@ STOP_SECONDS = 10.0
 
 _LOG = "mongod.log"
 _POLL_SECONDS = 0.01
+_ELECTION_POLL_SECONDS = 0.1
 _PORT_TAKEN = 48  # mongod's EXIT_NET_ERROR
 _PORT_ATTEMPTS = 5
 _ALREADY_INITIALIZED = 23
@@ -352,15 +353,18 @@ class EmbeddedReplicaSet:
         self._ports = list(ports or (member.port for member in self.members))
         hosts = [f"{HOST}:{port}" for port in self._ports]
         deadline = time.monotonic() + START_SECONDS
-        try:
-            with self.direct(self.members[0]) as client:
-                _become_a_set(client, self._name, hosts, self._settings)
-        except PyMongoError as error:
-            raise MongodUnavailable(f"the members do not become a replica set ({type(error).__name__})") from error
-        while self.primary() is None:
-            if time.monotonic() > deadline:
-                raise MongodUnavailable(f"the replica set has no primary after {START_SECONDS:.0f} s")
-            time.sleep(_POLL_SECONDS)
+        with self.direct(self.members[0]) as first:
+            try:
+                _become_a_set(first, self._name, hosts, self._settings)
+            except PyMongoError as error:
+                sentence = f"the members do not become a replica set ({type(error).__name__})"
+                raise MongodUnavailable(sentence) from error
+            while self.primary() is None:
+                if time.monotonic() > deadline:
+                    raise MongodUnavailable(f"the replica set has no primary after {START_SECONDS:.0f} s")
+                with suppress(PyMongoError):  # it cannot yet, or another one was quicker
+                    first.admin.command("replSetStepUp", 1)  # else it would wait for a whole election timeout
+                time.sleep(_ELECTION_POLL_SECONDS)
 
     def stop(self) -> None:
         """Kill all members; remove their data when temporary."""
