@@ -33,6 +33,8 @@ from ocpp_mongo_plugin.settings import read_settings
 from ocpp_mongo_plugin.store import Store, recorder_name
 
 COMPRESSORS = ("zstd", "snappy", "zlib", "none")
+REFERENCE = "snappy"
+"""What the server takes where nobody chooses."""
 BATCH = 1000
 _WAITING = 20_000
 _PATIENCE = 600.0
@@ -161,26 +163,31 @@ def main() -> int:
 
 
 def summarise(found: list[Repetition], messages: int) -> None:
-    """Print the medians, and the rate of each compressor as a share of that of none in the same turn."""
+    """Print medians, and those of ratios to the server's default compressor, taken turn by turn."""
     write = sys.stdout.write
     by_name: dict[str, list[Repetition]] = {}
     for one in found:
         by_name.setdefault(one.compressor, []).append(one)
     write(f"\n{messages:,} messages, {found[0].documents:,} documents, {found[0].data / _MIB:,.1f} MiB of BSON\n")
-    reference = by_name.get("none")
     for name, ones in by_name.items():
-        rate = statistics.median(one.documents / one.seconds for one in ones)
-        write(f"{name}: {rate:,.0f} documents/s")
-        if reference is not None:
-            ratios = sorted(other.seconds / one.seconds for one, other in zip(ones, reference, strict=True))
-            write(f", {statistics.median(ratios):.2f} of none ({ratios[0]:.2f} to {ratios[-1]:.2f})")
-        write(f"; mongod {statistics.median(one.server_seconds for one in ones):.1f} s of processor")
-        write(f"; storage {statistics.median(one.storage for one in ones) / _MIB:,.1f} MiB")
-        write(f", indexes {statistics.median(one.indexes for one in ones) / _MIB:,.1f} MiB\n")
+        pairs = list(zip(ones, by_name.get(REFERENCE, []), strict=False))
+        write(
+            f"{name}: {statistics.median(one.documents / one.seconds for one in ones):,.0f} documents/s"
+            f"{_ratio([other.seconds / one.seconds for one, other in pairs])}; mongod "
+            f"{statistics.median(one.server_seconds for one in ones):.1f} s of processor"
+            f"{_ratio([one.server_seconds / other.server_seconds for one, other in pairs])}; "
+            f"storage {statistics.median(one.storage for one in ones) / _MIB:,.1f} MiB, "
+            f"indexes {statistics.median(one.indexes for one in ones) / _MIB:,.1f} MiB\n"
+        )
         for collection, (data, storage, indexes) in ones[-1].collections.items():
-            write(
-                f"   {collection}: data {data / _MIB:.1f}, storage {storage / _MIB:.1f}, indexes {indexes / _MIB:.1f}\n"
-            )
+            sizes = f"data {data / _MIB:.1f}, storage {storage / _MIB:.1f}, indexes {indexes / _MIB:.1f}"
+            write(f"   {collection}: {sizes}\n")
+
+
+def _ratio(ratios: list[float]) -> str:
+    if not ratios:
+        return ""
+    return f", {statistics.median(ratios):.2f} of {REFERENCE} ({min(ratios):.2f} to {max(ratios):.2f})"
 
 
 if __name__ == "__main__":
