@@ -91,12 +91,14 @@ class _Rounds:
         """Frames that were recorded by hand."""
         self._seconds = seconds
 
-    async def compare(self, block: Callable[[], Awaitable[float]], rounds: int) -> list[tuple[float, float]]:
-        """Return the lag of each block and of the unrecorded load beside it."""
+    async def compare(
+        self, block: Callable[[], Awaitable[float]], rounds: int, most_seconds: float
+    ) -> list[tuple[float, float]]:
+        """Return the lag of each block and of the unrecorded load beside it; what waits meanwhile takes its time."""
         for load in (self.recorded, self.plain):
             await load.exchange(STATIONS)  # sessions open with a station's first frame
         pairs = []
-        for order in turns("recorded", "plain", most=rounds):
+        for order in turns("recorded", "plain", most=rounds, seconds=most_seconds):
             late = {}
             for side in order:
                 await self.plugin.flush(PATIENCE)
@@ -175,7 +177,7 @@ async def _steady(
             async with meanwhile():
                 return await rounds.lag(rounds.recorded)
 
-        pairs = await rounds.compare(block, scale.pick(2, 5, 10))
+        pairs = await rounds.compare(block, scale.pick(2, 5, 10), scale.pick(10, 50, 600))
         return rounds.result(line, pairs, f"blocks of {number(seconds)} s")
 
 
@@ -194,7 +196,7 @@ async def _burst(server: EmbeddedMongod, name: str, scale: Scale) -> Result:
             drained.append(perf_counter() - begun)
             return late
 
-        pairs = await rounds.compare(block, scale.pick(1, 2, 5))
+        pairs = await rounds.compare(block, scale.pick(1, 2, 5), scale.pick(10, 50, 600))
         took = number(spread(drained).median)
         how = f"{frames:,} frames, from the end of the offering until they are stored ({took} s), the load going on"
         return rounds.result("lag-burst", pairs, how)

@@ -7,7 +7,7 @@ document. Pure: documents are mappings, clocks are texts that compare as the eve
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, TypeAlias
 
@@ -47,7 +47,7 @@ class Union(NamedTuple):
     """Members of a set, kept as a sorted list."""
 
     field: str
-    members: Sequence[Any]
+    members: list[Any]
     most: int | None = None
     """Keep only so many, the lowest: a bound that every order of events ends at."""
 
@@ -96,7 +96,8 @@ class Revision:
     key: str
     document: Document
     fields: set[str] = field(default_factory=set)
-    merges: list[Merge] = field(default_factory=list)
+    parts: dict[tuple[Any, ...], Part] = field(default_factory=dict)
+    """All that was changed and is not written, by what ``keep`` tells them apart by."""
     urgent: bool = False
     """Whether it should be written with this batch rather than at the next periodic sync."""
 
@@ -107,6 +108,38 @@ def apply(document: Document, merge: Merge) -> set[str]:
     for part in merge.parts:
         _APPLY[type(part)](document, part, changed)
     return changed
+
+
+def keep(parts: dict[tuple[Any, ...], Part], part: Part) -> None:
+    """Keep a change so that it can be made again, together with those before it that it does not make superfluous.
+
+    A meter reading takes the place of the one before it; so what is kept does not grow with the frames.
+    """
+    if isinstance(part, Latest | Earliest):
+        key: tuple[Any, ...] = (type(part), part.group, *part.values)
+        known = parts.get(key)
+        clock = part.clock if known is None else known.clock  # type: ignore[union-attr]
+        if part.clock == clock or (part.clock > clock) == isinstance(part, Latest):
+            parts[key] = part
+    elif isinstance(part, Element):
+        inner = part.part
+        key = (Element, part.evse_id, part.connector_id, inner.group, *inner.values)
+        before = parts.get(key)
+        if not isinstance(before, Element) or inner.clock >= before.part.clock:
+            parts[key] = part
+    elif isinstance(part, Union):
+        key = (Union, part.field, part.most)
+        union = parts.setdefault(key, Union(part.field, [], part.most))
+        union.members.extend(part.members)  # type: ignore[union-attr]
+    else:
+        key = (type(part), *part.values)
+        former = parts.get(key)
+        if former is None:
+            parts[key] = part
+        else:
+            values = dict(former.values)  # type: ignore[union-attr]
+            _APPLY[type(part)](values, part, set())
+            parts[key] = type(part)(values)
 
 
 def _set(document: Document, values: Mapping[str, Any], changed: set[str]) -> None:

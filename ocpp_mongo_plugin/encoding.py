@@ -11,7 +11,7 @@ from __future__ import annotations
 import struct
 import threading
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from typing import Any, Literal, NamedTuple, TypeAlias
 
@@ -22,14 +22,20 @@ from bson.raw_bson import RawBSONDocument
 
 from ocpp_mongo_plugin import transcription
 from ocpp_mongo_plugin.changes import Amend, Document
+from ocpp_mongo_plugin.facts import Sample
 from ocpp_mongo_plugin.projections import MeterValues
 from ocpp_mongo_plugin.recording import Batch
+from ocpp_mongo_plugin.transactions import numbered_keys
 
 # MongoDB takes 16 MiB a document; the rest is room for the command around it.
 _LARGEST = 16 * 1024 * 1024 - 16 * 1024
 _SMALLEST_REST = 64 * 1024
 _CUT = 1024 * 1024
 _LENGTH = struct.Struct("<i")
+_DOUBLE = struct.Struct("<d")
+_LONG = struct.Struct("<7sq")
+_INT32 = 1 << 31
+_LARGEST_KIND, _MOST_KINDS = 1024, 4096
 _TEXT_ID = b"\x02_id\x00" + _LENGTH.pack(25)
 _OBJECT_ID = b"\x07_id\x00"
 _AFTER_TEXT_ID = 4 + len(_TEXT_ID) + 25
@@ -155,22 +161,14 @@ class Outgoing:
         return self._made_to_fit(document)
 
     def _values(self, values: MeterValues) -> list[Encoded]:
-        of_all = {**values.of_all, "created_at": self._now}
-        if not self._as_mappings:
+        if not self._as_mappings and not any(sample.signed is not None for sample in values.samples):
             try:
-                end = bson.encode(of_all)[4:]
-                return [self._value(own, end) for own in values.own]
+                encoded: list[Encoded] = [*_meter_values(values, self._now)]
             except REFUSED:
                 pass
-        return [self._made_to_fit({**own, **of_all}) for own in values.own]
-
-    @staticmethod
-    def _value(own: Document, end: bytes) -> Encoded:
-        key: str = own["_id"]
-        data = bson.encode(own)
-        if len(data) + len(end) > _LARGEST:
-            raise ValueError
-        return _with_object_id(data, key, end)
+            else:
+                return encoded
+        return [self._made_to_fit({**document, "created_at": self._now}) for document in values.documents()]
 
     def _made_to_fit(self, document: Document) -> Encoded:
         """Return a document that MongoDB takes, with what it cannot hold replaced."""
@@ -187,13 +185,94 @@ class Outgoing:
         return Fitted(key, fitting if self._as_mappings else RawBSONDocument(data), document)
 
 
-def _with_object_id(data: bytes, key: str, end: bytes = b"\0") -> bytes:
-    """Return the BSON of a document whose first field is ``_id`` as text, with an ObjectId there and another end.
+def _with_object_id(data: bytes, key: str) -> bytes:
+    """Return the BSON of a document whose first field is ``_id`` as text, with an ObjectId there.
 
-    Half as dear as to have the driver encode an ObjectId, and each value the fields that it shares with others.
+    Half as dear as to have the driver encode an ObjectId.
     """
-    length = len(data) - 1 + len(end) - _SHORTER
-    return b"".join((_LENGTH.pack(length), _OBJECT_ID, bytes.fromhex(key), data[_AFTER_TEXT_ID:-1], end))
+    return b"".join((_LENGTH.pack(len(data) - _SHORTER), _OBJECT_ID, bytes.fromhex(key), data[_AFTER_TEXT_ID:]))
+
+
+# -- meter values -----------------------------------------------------------------------------------------------
+
+
+def _meter_values(values: MeterValues, now: datetime) -> Iterator[bytes]:
+    """Yield the BSON of ``values.documents()``, in a fifth of the time: most of it is the same each time.
+
+    It is put together of parts that the BSON library made: of what all samples of a message share, and of what all
+    samples of a kind do, whatever their message. Raises as BSON does.
+    """
+    end = bson.encode({**values.of_all, "created_at": now})[4:]
+    place = {"station_id": values.station_id, "connector_id": values.connector_id}
+    where = bson.encode({**place, "transaction_id": values.transaction_id})[4:-1]
+    key_at = numbered_keys(values.identity)
+    moment, timestamp, beginning, written = None, None, b"", b""
+    for sample in values.samples:
+        if sample.at is not moment:
+            moment = sample.at
+            timestamp = moment.at or values.of_all["received_at"]
+            beginning = bson.encode({"timestamp": timestamp})[4:-1] + b"\x03metadata\0"
+            written = bson.encode({"timestamp_text": moment.text})[4:-1]
+        what, how = _of_kind(sample, values.evse_id)
+        original = sample.original_value.encode()
+        parts = (
+            _OBJECT_ID,
+            bytes.fromhex(key_at(timestamp)),
+            beginning,
+            _LENGTH.pack(len(where) + len(what) + 4),
+            where,
+            what,
+            _number(sample.value),
+            b"\x02original_value\0",
+            _LENGTH.pack(len(original) + 1),
+            original,
+            b"\0",
+            written,
+            how,
+            end,
+        )
+        data = b"".join(parts)
+        if len(data) > _LARGEST:
+            raise ValueError
+        yield _LENGTH.pack(len(data) + 4) + data
+
+
+def _of_kind(sample: Sample, evse_id: int | None) -> tuple[bytes, bytes]:
+    """Return what the documents of such samples have in common: the end of their metadata, and how they measured."""
+    measured = (sample.measurand, sample.phase, sample.context, sample.format, sample.location)
+    kind = (*measured, evse_id, sample.unit, sample.original_unit, sample.multiplier)
+    known = _kinds.get(kind)
+    if known is not None:
+        return known
+    metadata = {"measurand": sample.measurand, "evse_id": evse_id, "phase": sample.phase}
+    how = {
+        "unit": sample.unit,
+        "context": sample.context,
+        "format": sample.format,
+        "location": sample.location,
+        "original_unit": sample.original_unit,
+        "multiplier": sample.multiplier,
+        "signed": None,
+    }
+    made = bson.encode(metadata)[4:], bson.encode(how)[4:-1]
+    if len(made[0]) + len(made[1]) <= _LARGEST_KIND:
+        if len(_kinds) >= _MOST_KINDS:
+            _kinds.clear()
+        _kinds[kind] = made
+    return made
+
+
+_kinds: dict[tuple[Any, ...], tuple[bytes, bytes]] = {}
+
+
+def _number(value: float | None) -> bytes:
+    if type(value) is float:
+        return b"\x01value\0" + _DOUBLE.pack(value)
+    if type(value) is int:
+        return (
+            (b"\x10value\0" + _LENGTH.pack(value)) if -_INT32 <= value < _INT32 else _LONG.pack(b"\x12value\0", value)
+        )
+    return b"\x0avalue\0"
 
 
 def _shrunk(document: Document) -> Document:

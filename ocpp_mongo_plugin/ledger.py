@@ -82,8 +82,7 @@ class Ledger:
         """Take what somebody else wrote meanwhile, and make this process's unwritten changes to it again."""
         revision = self._revisions.pop((collection, key))
         self._put(collection, key, document if document is not None else _empty(collection, key))
-        for merge in revision.merges:
-            self.merge(merge, urgent=revision.urgent)
+        self.merge(Merge(collection, key, tuple(revision.parts.values())), urgent=revision.urgent)
 
     # -- changes ----------------------------------------------------------------------------------------------
 
@@ -106,7 +105,8 @@ class Ledger:
         if revision is None:
             revision = self._revisions[key] = Revision(merge.collection, merge.key, document)
         revision.fields |= changed
-        revision.merges.append(merge)
+        for part in merge.parts:
+            changes.keep(revision.parts, part)
         revision.urgent = revision.urgent or (urgent and bool(changed))
         return not changed <= _BOOKKEEPING
 

@@ -83,16 +83,51 @@ class Mention(NamedTuple):
 
 
 class MeterValues(NamedTuple):
-    """The new meter values of one message: a document each, in two parts, since most of it is the same for all."""
+    """The new meter values of one message; ``documents`` makes one document of each sample."""
 
-    own: list[Document]
-    """One a value, with ``_id`` as 24 hexadecimal digits."""
+    samples: tuple[facts.Sample, ...]
+    identity: str
+    """From which the keys of the documents follow, in turn."""
+    station_id: str
+    connector_id: int | None
+    evse_id: int | None
+    transaction_id: facts.TransactionId | None
     of_all: Document
-    """What follows in each."""
+    """What each document ends with: what is known of the message."""
 
     def documents(self) -> list[Document]:
-        """Return them whole."""
-        return [{**own, **self.of_all} for own in self.own]
+        """Return the documents, with ``_id`` as 24 hexadecimal digits."""
+        key_at = numbered_keys(self.identity)
+        received_at = self.of_all["received_at"]
+        documents = []
+        for sample in self.samples:
+            timestamp = sample.at.at or received_at
+            documents.append(
+                {
+                    "_id": key_at(timestamp),
+                    "timestamp": timestamp,
+                    "metadata": {
+                        "station_id": self.station_id,
+                        "connector_id": self.connector_id,
+                        "transaction_id": self.transaction_id,
+                        "measurand": sample.measurand,
+                        "evse_id": self.evse_id,
+                        "phase": sample.phase,
+                    },
+                    "value": sample.value,
+                    "original_value": sample.original_value,
+                    "timestamp_text": sample.at.text,
+                    "unit": sample.unit,
+                    "context": sample.context,
+                    "format": sample.format,
+                    "location": sample.location,
+                    "original_unit": sample.original_unit,
+                    "multiplier": sample.multiplier,
+                    "signed": sample.signed,
+                    **self.of_all,
+                }
+            )
+        return documents
 
 
 @dataclass(slots=True)
@@ -634,7 +669,8 @@ def _meter_values(
     place: tuple[int | None, int | None],
     transaction_id: facts.TransactionId | None,
 ) -> None:
-    key_at = numbered_keys(message_identity(source.station_id, source.message, source.text))
+    if not samples:
+        return
     of_all: Document = {
         "transaction_ref": key,
         "message_ref": source.key,
@@ -644,35 +680,9 @@ def _meter_values(
         "created_at": None,
         "schema_version": 1,
     }
-    own: list[Document] = []
-    for sample in samples:
-        timestamp = sample.at.at or source.received_at
-        own.append(
-            {
-                "_id": key_at(timestamp),
-                "timestamp": timestamp,
-                "metadata": {
-                    "station_id": source.station_id,
-                    "connector_id": place[0],
-                    "transaction_id": transaction_id,
-                    "measurand": sample.measurand,
-                    "evse_id": place[1],
-                    "phase": sample.phase,
-                },
-                "value": sample.value,
-                "unit": sample.unit,
-                "context": sample.context,
-                "format": sample.format,
-                "location": sample.location,
-                "original_value": sample.original_value,
-                "original_unit": sample.original_unit,
-                "multiplier": sample.multiplier,
-                "signed": sample.signed,
-                "timestamp_text": sample.at.text,
-            }
-        )
-    if own:
-        projection.meter_values.append(MeterValues(own, of_all))
+    identity = message_identity(source.station_id, source.message, source.text)
+    values = MeterValues(samples, identity, source.station_id, *place, transaction_id, of_all)
+    projection.meter_values.append(values)
 
 
 # -- a program's own word ---------------------------------------------------------------------------------------

@@ -172,7 +172,9 @@ class Recording:
             writer = item.origin or dialects.origin_of(message.action, item.protocol_version)
             if writer is not None:
                 line.role = writer if item.direction == "sent" else _OTHER[writer]
-        return Decoded(item, message)
+        # What an answer says depends on its call; all else can be understood at once.
+        says = None if message.is_answer else dialects.understand(message, None, item.protocol_version, None)
+        return Decoded(item, message, None, says)
 
     def wanted(self, batch: Sequence[Decoded]) -> Wanted:
         """Return what must be looked up before these are taken."""

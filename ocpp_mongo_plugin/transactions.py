@@ -99,11 +99,15 @@ def numbered_keys(identity: str) -> Callable[[datetime | None], str]:
     more than all else that is made of a sampled value.
     """
     number = int(identity[:16], 16)
+    second, of = "00000000", None
 
     def key(at: datetime | None) -> str:
-        nonlocal number
+        nonlocal number, second, of
+        if at is not of:
+            of = at
+            second = f"{0 if at is None else int(at.timestamp()) & 0xFFFFFFFF:08x}"
         number = (number + 1) & 0xFFFFFFFFFFFFFFFF
-        return f"{0 if at is None else int(at.timestamp()) & 0xFFFFFFFF:08x}{number:016x}"
+        return f"{second}{number:016x}"
 
     return key
 

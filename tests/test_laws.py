@@ -136,6 +136,15 @@ def _applied(parts: list[Any]) -> dict[str, Any]:
     return document
 
 
+@given(st.lists(_parts(), max_size=8), st.lists(_parts(), max_size=8))
+def test_what_is_kept_of_changes_does_what_they_all_do(others: list[Any], parts: list[Any]):
+    """Whatever somebody else wrote meanwhile."""
+    kept: dict[Any, Any] = {}
+    for part in parts:
+        changes.keep(kept, part)
+    assert _applied([*others, *kept.values()]) == _applied([*others, *parts])
+
+
 @given(st.lists(st.tuples(st.integers(0, 2), st.integers(1, 3), CLOCKS), max_size=8), st.randoms())
 def test_connectors_commute(events: list[tuple[int, int, str]], random: Any):
     parts = [Element(e or None, c, Latest("status", k, {"status": k})) for e, c, k in events]
@@ -143,8 +152,13 @@ def test_connectors_commute(events: list[tuple[int, int, str]], random: Any):
     random.shuffle(shuffled)
     first: dict[str, Any] = {}
     second: dict[str, Any] = {}
+    kept: dict[Any, Any] = {}
     for part in parts:
         changes.apply(first, Merge("stations", "s", (part,)))
+        changes.keep(kept, part)
+    third: dict[str, Any] = {}
+    changes.apply(third, Merge("stations", "s", tuple(kept.values())))
+    assert third == first
     for part in shuffled:
         changes.apply(second, Merge("stations", "s", (part,)))
     assert first == second
