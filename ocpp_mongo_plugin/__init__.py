@@ -6,9 +6,7 @@ costs next to nothing.
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING
-
+TYPE_CHECKING = False  # as type checkers understand it; the one of typing costs more than the rest of this module
 if TYPE_CHECKING:
     from ocpp_mongo_plugin.errors import (
         AccessDeniedError,
@@ -64,7 +62,9 @@ _HOMES = {
 def __getattr__(name: str) -> object:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_HOMES.get(name, 'errors')}"), name)
+    from importlib import import_module  # noqa: PLC0415 - most programs use no more than one name, or none
+
+    return getattr(import_module(f"{__name__}.{_HOMES.get(name, 'errors')}"), name)
 
 
 def __dir__() -> list[str]:

@@ -1,6 +1,6 @@
-"""A real mongod of one's own, for the demo, for tests and for CI.
+"""A real mongod of one's own, or a replica set of them, for the demo, for tests and for CI.
 
-Hides where mongod is found, and how it is started, awaited and stopped. Promises that a started server
+Hides where mongod is found, and how it is started, made a member, awaited and stopped. Promises that a started server
 answers, listens on 127.0.0.1 only, and does not outlive the process that started it: on Linux not even when
 that is killed, elsewhere not after an orderly exit. For POSIX systems.
 """
@@ -21,8 +21,8 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping
-from concurrent.futures import Future
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -41,6 +41,7 @@ STOP_SECONDS = 10.0
 
 _LOG = "mongod.log"
 _POLL_SECONDS = 0.01
+_ELECTION_POLL_SECONDS = 0.1
 _PORT_TAKEN = 48  # mongod's EXIT_NET_ERROR
 _PORT_ATTEMPTS = 5
 _ALREADY_INITIALIZED = 23
@@ -248,31 +249,13 @@ class EmbeddedMongod:
             with self._client(deadline, f"mongodb://{HOST}:{self.port}/?directConnection=true") as client:
                 client.admin.command("ping")
                 if self._replica_set:
-                    self._become_a_set(client)
+                    _become_a_set(client, self._replica_set, [f"{HOST}:{self.port}"], {})
             with self._client(deadline, self.uri) as client:
                 client.admin.command("ping")  # the driver looks for a primary
         except PyMongoError as error:
             raise MongodUnavailable(
                 f"mongod listens on port {self.port} but does not answer ({type(error).__name__})"
             ) from error
-
-    def _become_a_set(self, client: MongoClient[dict[str, Any]]) -> None:
-        from pymongo.errors import OperationFailure
-
-        member = {"_id": 0, "host": f"{HOST}:{self.port}"}
-        try:
-            client.admin.command("replSetInitiate", {"_id": self._replica_set, "members": [member]})
-        except OperationFailure as error:
-            if error.code != _ALREADY_INITIALIZED:
-                raise
-            config = client.admin.command("replSetGetConfig")["config"]
-            if config["members"][0]["host"] != member["host"]:  # the data were made on another port
-                moved = {
-                    **config,
-                    "members": [config["members"][0] | member],
-                    "version": config["version"] + 1,
-                }
-                client.admin.command("replSetReconfig", moved, force=True)
 
     @staticmethod
     def _client(deadline: float, uri: str) -> MongoClient[dict[str, Any]]:
@@ -293,6 +276,152 @@ class EmbeddedMongod:
             process.kill()
             self._child.join()
         self._child = None
+
+
+class EmbeddedReplicaSet:
+    """Several mongods that are one replica set, as a context manager or by ``start`` and ``stop``.
+
+    They share one machine: this shows what becomes of a program when the primary changes, not what three machines bear.
+    """
+
+    def __init__(
+        self,
+        data: Path | None = None,
+        members: int = 3,
+        name: str = "rs0",
+        parameters: Mapping[str, str] | None = None,
+        settings: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Describe the set; nothing is started.
+
+        Args:
+            data: a directory that is made when missing and is kept, with one below it for each member; None for
+                temporary ones.
+            members: how many.
+            name: of the set.
+            parameters: mongod's ``--setParameter``.
+            settings: of the set's configuration, such as ``electionTimeoutMillis``.
+        """
+        self._name = name
+        self._settings = dict(settings or {})
+        self._ports: list[int] = []
+        directories = [None if data is None else data / f"member-{number}" for number in range(members)]
+        self.members = tuple(_Member(one, replica_set=name, parameters=parameters) for one in directories)
+
+    def __enter__(self) -> EmbeddedReplicaSet:  # noqa: PYI034 - typing.Self is younger than Python 3.10
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    @property
+    def uri(self) -> str:
+        """What a driver connects to; NotStartedError while it is no set."""
+        if not self._ports:
+            raise NotStartedError("the embedded replica set is not started")
+        return f"mongodb://{','.join(f'{HOST}:{port}' for port in self._ports)}/?replicaSet={self._name}"
+
+    def start(self) -> None:
+        """Start all members and wait for a primary; nothing when they run already.
+
+        Raises:
+            MongodUnavailable: one of them would not start, or there was no primary in time.
+        """
+        self.start_members()
+        self.initiate()
+
+    def start_members(self) -> None:
+        """Start all members, which are no set before ``initiate``. Raises as ``start``."""
+        try:
+            with ThreadPoolExecutor(len(self.members)) as together:
+                list(together.map(lambda member: member.start(), self.members))
+        except BaseException:
+            self.stop()
+            raise
+
+    def initiate(self, ports: Sequence[int] | None = None) -> None:
+        """Make the members one set and wait for a primary. Raises as ``start``.
+
+        Args:
+            ports: by which members and drivers reach each member, such as those of proxies; None for their own.
+        """
+        from pymongo.errors import PyMongoError
+
+        self._ports = list(ports or (member.port for member in self.members))
+        hosts = [f"{HOST}:{port}" for port in self._ports]
+        deadline = time.monotonic() + START_SECONDS
+        with self.direct(self.members[0]) as first:
+            try:
+                _become_a_set(first, self._name, hosts, self._settings)
+            except PyMongoError as error:
+                sentence = f"the members do not become a replica set ({type(error).__name__})"
+                raise MongodUnavailable(sentence) from error
+            while self.primary() is None:
+                if time.monotonic() > deadline:
+                    raise MongodUnavailable(f"the replica set has no primary after {START_SECONDS:.0f} s")
+                with suppress(PyMongoError):  # it cannot yet, or another one was quicker
+                    first.admin.command("replSetStepUp", 1)  # else it would wait for a whole election timeout
+                time.sleep(_ELECTION_POLL_SECONDS)
+
+    def stop(self) -> None:
+        """Kill all members; remove their data when temporary."""
+        for member in self.members:
+            member.stop(kill=True)
+
+    def direct(self, member: EmbeddedMongod) -> MongoClient[dict[str, Any]]:
+        """Return a client of one member alone, with little patience."""
+        from pymongo import MongoClient
+
+        uri = f"mongodb://{HOST}:{member.port}/?directConnection=true"
+        return MongoClient(uri, serverSelectionTimeoutMS=2000, socketTimeoutMS=5000)
+
+    def primary(self) -> EmbeddedMongod | None:
+        """Return the member that takes writes now, of two that think so the newer; None while there is none."""
+        from pymongo.errors import PyMongoError
+
+        found: list[tuple[Any, EmbeddedMongod]] = []
+        for member in self.members:
+            if not member.running:
+                continue
+            try:
+                with self.direct(member) as client:
+                    hello = client.admin.command("hello")
+            except PyMongoError:
+                continue
+            if hello.get("isWritablePrimary"):
+                found.append((hello["electionId"], member))
+        return max(found, key=lambda pair: pair[0])[1] if found else None
+
+
+class _Member(EmbeddedMongod):
+    """A mongod that waits to be made part of a set, where its parent makes a set of its own."""
+
+    def _await_primary(self, deadline: float) -> None:
+        with self._client(deadline, f"mongodb://{HOST}:{self.port}/?directConnection=true") as client:
+            client.admin.command("ping")
+
+
+def _become_a_set(
+    client: MongoClient[dict[str, Any]], name: str, hosts: Sequence[str], settings: Mapping[str, Any]
+) -> None:
+    """Make these hosts a replica set, or tell one that was made before that its members have moved there."""
+    from pymongo.errors import OperationFailure
+
+    members = [{"_id": number, "host": host} for number, host in enumerate(hosts)]
+    wanted: dict[str, Any] = {"_id": name, "members": members, **({"settings": dict(settings)} if settings else {})}
+    try:
+        client.admin.command("replSetInitiate", wanted)
+    except OperationFailure as error:
+        if error.code != _ALREADY_INITIALIZED:
+            raise
+        config = client.admin.command("replSetGetConfig")["config"]
+        if [member["host"] for member in config["members"]] != list(hosts):  # the data were made on other ports
+            moved = [old | new for old, new in zip(config["members"], members, strict=True)]
+            version = config["version"] + 1
+            client.admin.command("replSetReconfig", {**config, "members": moved, "version": version}, force=True)
 
 
 class _Child:

@@ -120,7 +120,12 @@ class Settings(BaseSettings):
         description="Time after which a call without an answer has the outcome timeout, in seconds",
     )
     flush_before_read: bool = Field(True, description="Reads through the plugin see what was captured before them")
-    create_indexes: bool = Field(True, description="Create missing indexes at start")
+    create_indexes: bool = Field(True, description="Create missing collections and indexes at start")
+    compression: Literal["zstd", "snappy", "zlib", "none"] = Field(
+        "zstd",
+        description="Block compressor of the collections that are created; one that exists keeps its own, and a server "
+        "that lets nobody choose takes its default",
+    )
     load_plugins: bool = Field(True, description="Load plugins from the entry-point group ocpp")
 
     @field_validator("exclude_actions", "secret_names", mode="before")

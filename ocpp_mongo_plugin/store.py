@@ -20,6 +20,7 @@ import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
+from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -64,7 +65,7 @@ _REST = 0.0002
 _PATIENCE = 3.0
 _CONFLICTS = 20
 _MENTIONED = 4
-_DUPLICATE_KEY, _UNAUTHORIZED = 11000, 13
+_DUPLICATE_KEY, _UNAUTHORIZED, _NAMESPACE_EXISTS = 11000, 13, 48
 PART_OF_ANOTHER = "part of another transaction"
 _OBJECT_ID_KEYS = frozenset({"transactions", "sessions"})
 
@@ -128,6 +129,8 @@ class Store:
         self._writes = 0
         self._nonce = os.urandom(6).hex()
         self._is_mock = type(database).__module__.startswith("mongomock")
+        engine = {"wiredTiger": {"configString": f"block_compressor={settings.compression}"}}
+        self._storage: Document = {"storageEngine": engine}
         self._collections = {str(key): self._collection(name) for key, name in settings.collections().items()}
         self._dead_letters = self._collection(settings.dead_letters_collection)
         self._gaps = self._collection(settings.gaps_collection)
@@ -164,26 +167,66 @@ class Store:
     # -- before the first write --------------------------------------------------------------------------------
 
     def prepare(self) -> list[str]:
-        """Create the indexes that are missing; return one sentence for each that could not be made.
+        """Create the collections and indexes that are missing; return one sentence for each index that could not be.
 
         Raises:
             PyMongoError: the server cannot be reached.
         """
         problems = []
         for key, models in INDEXES.items():
-            there = self._index_keys(key)
+            collection, there = self._collections[key], self._index_keys(key)
+            if not there:  # what exists has an index at least, that of _id
+                # Where it is refused, the first index or insert makes the collection, or says why not.
+                self._refusal(partial(self.create_collection, collection.name))
             for model in models:
                 if list(model.document["key"].items()) in there:
                     continue
-                try:
-                    with pymongo.timeout(self._settings.operation_timeout):
-                        self._collections[key].create_indexes([model])
-                except OperationFailure as error:
-                    if classify(error) in (ErrorClass.RETRY, ErrorClass.SICK):
-                        raise
-                    name = model.document["name"]
-                    problems.append(f"index {name} of {self._collections[key].name}: {describe(error)}")
+                refusal = self._refusal(partial(collection.create_indexes, [model]))
+                if refusal is not None:
+                    problems.append(f"index {model.document['name']} of {collection.name}: {refusal}")
         return problems
+
+    def create_collection(self, name: str) -> None:
+        """Create a collection that is compressed as the settings say; one that exists is left as it is.
+
+        Raises:
+            PyMongoError: the server refused, or cannot be reached.
+        """
+        if self._is_mock:
+            return
+        try:
+            self._create(name, self._storage)
+        except OperationFailure as error:
+            if not self._storage or error.code == _UNAUTHORIZED or classify(error) is ErrorClass.RETRY:
+                raise
+            # Other storage engines, and services that keep the choice to themselves, each refuse in their own way.
+            self._create(name, {})
+            self._storage = {}
+            logger.warning(
+                "MongoDB would not compress %s with %s (%s); collections are compressed as the server does by default",
+                name,
+                self._settings.compression,
+                describe(error),
+            )
+
+    def _create(self, name: str, options: Document) -> None:
+        try:
+            with pymongo.timeout(self._settings.operation_timeout):
+                self._database.command("create", name, **options)
+        except OperationFailure as error:
+            if error.code != _NAMESPACE_EXISTS:  # another process was quicker
+                raise
+
+    def _refusal(self, command: Callable[[], object]) -> str | None:
+        """Run a command; return why the server will not do it, None when it did. Raises what may pass."""
+        try:
+            with pymongo.timeout(self._settings.operation_timeout):
+                command()
+        except OperationFailure as error:
+            if classify(error) in (ErrorClass.RETRY, ErrorClass.SICK):
+                raise
+            return describe(error)
+        return None
 
     def _index_keys(self, key: str) -> list[list[tuple[str, Any]]]:
         """Return the keys of the indexes that are there: who may not create any need not be told of those."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -19,7 +20,7 @@ from pymongo.write_concern import WriteConcern
 from waiting import wait_until
 
 from ocpp_mongo_plugin import embedded
-from ocpp_mongo_plugin.embedded import EmbeddedMongod, MongodUnavailable, find_mongod
+from ocpp_mongo_plugin.embedded import EmbeddedMongod, EmbeddedReplicaSet, MongodUnavailable, find_mongod
 from ocpp_mongo_plugin.errors import ArgumentError, NotStartedError
 
 pytestmark = pytest.mark.mongod
@@ -145,6 +146,36 @@ def test_auth_asks_for_a_user(own_mongod: Factory) -> None:
         client.d.c.find_one()
     with connect(server, username="admin", password=PASSWORD) as client:
         assert client.d.c.find_one() is None
+
+
+def test_a_set_of_three_goes_on_when_its_primary_is_killed_and_after_a_move(tmp_path: Path) -> None:
+    quick = {"electionTimeoutMillis": 1000, "heartbeatIntervalMillis": 200, "heartbeatTimeoutSecs": 1}
+    members = EmbeddedReplicaSet(tmp_path, settings=quick)
+    with pytest.raises(NotStartedError, match="the embedded replica set is not started"):
+        _ = members.uri
+    try:
+        with members, MongoClient[dict[str, Any]](members.uri, serverSelectionTimeoutMS=30_000) as client:
+            written = client.db.get_collection("c", write_concern=WriteConcern("majority", j=True))
+            written.insert_one({"_id": 1})
+            first = members.primary()
+            assert first in members.members
+            first.stop(kill=True)
+            assert wait_until(members.primary, 30) is not first
+            written.insert_one({"_id": 2})
+        assert not any(member.running for member in members.members)
+        moved = EmbeddedReplicaSet(tmp_path, settings=quick)
+        with moved, MongoClient[dict[str, Any]](moved.uri, serverSelectionTimeoutMS=30_000) as client:
+            assert [d["_id"] for d in client.db.c.find().sort("_id", 1)] == [1, 2]
+        assert moved.uri != members.uri
+    finally:
+        shutil.rmtree(tmp_path, ignore_errors=True)
+
+
+def test_a_set_that_cannot_start_leaves_nothing_running(tmp_path: Path) -> None:
+    broken = EmbeddedReplicaSet(tmp_path, parameters={"noSuchParameter": "1"})
+    with pytest.raises(MongodUnavailable, match="mongod ended with code"):
+        broken.start()
+    assert not any(member.running for member in broken.members)
 
 
 def test_auth_and_a_replica_set_are_refused_together() -> None:

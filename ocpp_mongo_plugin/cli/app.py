@@ -12,7 +12,6 @@ from typing import Annotated
 import typer
 
 from ocpp_mongo_plugin import __version__
-from ocpp_mongo_plugin.cli.terminal import answer
 
 Uri = Annotated[
     str | None,
@@ -76,6 +75,8 @@ def _common(
 
 
 def _finish(command: Callable[[], int], uri: str | None = None) -> None:
+    from ocpp_mongo_plugin.cli.terminal import answer  # noqa: PLC0415 - it takes rich, which no help needs
+
     raise typer.Exit(answer(command, uri))
 
 
@@ -137,6 +138,43 @@ def stats(
         from ocpp_mongo_plugin.cli.figures import show  # noqa: PLC0415
 
         return show(uri=uri, database=database, station=station, as_json=as_json)
+
+    _finish(command, uri)
+
+
+@app.command(
+    epilog="Example: ocpp-mongo estimate --rate 250; where nothing is recorded yet: "
+    "ocpp-mongo estimate --from chargers.jsonl --rate 250",
+)
+def estimate(
+    uri: Uri = None,
+    database: DatabaseName = None,
+    files: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--from",
+            metavar="FILE",
+            help="Measure this file of recorded traffic instead, as for import; may be given more than once.",
+        ),
+    ] = None,
+    rate: Annotated[
+        float | None,
+        typer.Option("--rate", min=0.001, metavar="N", help="Frames a second; else the rate seen in the data."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say what traffic takes on disk: by collection and index, for a million messages, a day, a month, a year.
+
+    Measures what is in the database, as of the server's last checkpoint, at most a minute ago. With --from, records the
+    files with these settings into a database NAME_estimate_... on the same server, measures that and drops it, which
+    needs a user who may do so. Sizes are those of one member of a replica set, and of what is in use of its files;
+    oplog and journal are not in them.
+    """
+
+    def command() -> int:
+        from ocpp_mongo_plugin.cli.estimating import show  # noqa: PLC0415
+
+        return show(uri=uri, database=database, files=files or [], rate=rate, as_json=as_json)
 
     _finish(command, uri)
 

@@ -21,7 +21,7 @@ from ocpp_mongo_plugin.cli.figures import gaps
 from ocpp_mongo_plugin.cli.journals import owned_in, quarantined_in
 from ocpp_mongo_plugin.cli.letters import files_of
 from ocpp_mongo_plugin.cli.roles import RECORDING, collections_of
-from ocpp_mongo_plugin.cli.schema import schema_of
+from ocpp_mongo_plugin.cli.schema import compressors, schema_of
 from ocpp_mongo_plugin.cli.server import Plain, connected, settings_of, shown
 from ocpp_mongo_plugin.cli.terminal import out, print_json
 from ocpp_mongo_plugin.driver_errors import describe, translated
@@ -78,7 +78,8 @@ def examine(settings: Settings) -> Iterator[Finding]:
     try:
         with connected(settings) as database:
             yield Finding("server", "OK", "it answers")
-            for look in (_version, _clock, _topology, _write_concern, _rights, _schema, _dead_letters, _gaps):
+            looks = (_version, _clock, _topology, _write_concern, _rights, _schema, _compression, _dead_letters, _gaps)
+            for look in looks:
                 yield from _looked(look, database, settings)
     except OcppMongoError as error:
         yield Finding("server", "FAIL", str(error))
@@ -206,6 +207,16 @@ def _schema(database: Plain, settings: Settings) -> Iterator[Finding]:
         yield Finding("indexes", "WARN", f"missing: {names}; {hint}")
     elif not schema.absent_indexes:
         yield Finding("indexes", "OK", f"all {len(schema.indexes)} are there")
+
+
+def _compression(database: Plain, settings: Settings) -> Iterator[Finding]:
+    chosen, by_compressor = compressors(database), dict[str, list[str]]()
+    for name in collections_of(settings):
+        if name in chosen:
+            by_compressor.setdefault(chosen[name] or "the server's default", []).append(name)
+    if by_compressor:
+        told = "; ".join(f"{compressor}: {', '.join(names)}" for compressor, names in by_compressor.items())
+        yield Finding("compression", "OK", told)
 
 
 def _dead_letters(database: Plain, settings: Settings) -> Iterator[Finding]:

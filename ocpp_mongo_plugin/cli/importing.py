@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import os
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,7 +73,7 @@ def import_files(files: Sequence[Path], *, uri: str | None, database: str | None
     """Import the files one after the other; return 0 when every line of every file is stored."""
     settings = settings_of(uri, database)
     with connected(settings) as plain, naming(settings), moving() as progress:
-        total = asyncio.run(_import_all(files, settings, plain, progress))
+        total = asyncio.run(import_all(files, settings, plain, progress))
     if len(files) > 1:
         out.print(f"all files: {total}")
     if total.failed < len(files):
@@ -81,7 +81,8 @@ def import_files(files: Sequence[Path], *, uri: str | None, database: str | None
     return int(bool(total.failed or total.bad or total.refused))
 
 
-async def _import_all(files: Sequence[Path], settings: Settings, plain: Plain, progress: Moving) -> Result:
+async def import_all(files: Sequence[Path], settings: Settings, plain: Plain, progress: Moving) -> Result:
+    """Import files into the database of these settings; ``plain`` is the same one."""
     total = Result()
     uri = settings.uri.get_secret_value()
     async with MongoPlugin(uri, settings.database, record_all=False, durability="memory") as plugin:
@@ -183,17 +184,20 @@ class Moving(Protocol):
 
 
 @contextmanager
-def moving() -> Iterator[Moving]:
-    """Show a bar where a person looks on, else only what became of each file."""
+def moving(tell: Callable[[str], None] = out.print) -> Iterator[Moving]:
+    """Show a bar where a person looks on, else only what became of each file, which ``tell`` prints."""
     if not err.is_terminal:
-        yield _Lines()
+        yield _Lines(tell)
         return
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
     with Progress(*columns, console=err, transient=True) as bar:
-        yield _Bar(bar)
+        yield _Bar(bar, tell)
 
 
 class _Lines:
+    def __init__(self, tell: Callable[[str], None]) -> None:
+        self._tell = tell
+
     def begin(self, what: str, total: int) -> None:
         """Say nothing: a log has no use for it."""
 
@@ -201,11 +205,12 @@ class _Lines:
         """Say nothing."""
 
     def done(self, sentence: str) -> None:
-        out.print(sentence)
+        self._tell(sentence)
 
 
 class _Bar(_Lines):
-    def __init__(self, bar: Progress) -> None:
+    def __init__(self, bar: Progress, tell: Callable[[str], None]) -> None:
+        super().__init__(tell)
         self._bar = bar
         self._task = bar.add_task("")
 

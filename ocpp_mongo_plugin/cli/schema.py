@@ -5,13 +5,14 @@ Hides how MongoDB lists indexes. Promises to change nothing that is there.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from pymongo import IndexModel
-from pymongo.errors import CollectionInvalid, OperationFailure
+from pymongo.errors import OperationFailure
 
 from ocpp_mongo_plugin.cli.roles import collections_of
 from ocpp_mongo_plugin.cli.server import Plain, connected, naming, settings_of, shown
@@ -22,6 +23,7 @@ from ocpp_mongo_plugin.settings import Settings
 from ocpp_mongo_plugin.store import Store, recorder_name
 
 _NO_SUCH_COLLECTION = 26
+_COMPRESSOR = re.compile(r"block_compressor=(\w*)")
 
 Keys = tuple[tuple[str, Any], ...]
 
@@ -65,18 +67,39 @@ def schema_of(database: Plain, settings: Settings) -> Schema:
     return schema
 
 
+def compressors(database: Plain) -> dict[str, str | None]:
+    """Return the block compressor that was chosen for each collection at its creation; empty where one may not ask.
+
+    None is what was the server's default then.
+    """
+    try:
+        listed = list(database.list_collections())
+    except OperationFailure:
+        return {}
+    engines = {one["name"]: one.get("options", {}).get("storageEngine", {}) for one in listed}
+    return {name: compressor_in(engine.get("wiredTiger", {}).get("configString")) for name, engine in engines.items()}
+
+
+def compressor_in(configuration: object) -> str | None:
+    """Return the block compressor that WiredTiger was told; None where it was told none."""
+    found = _COMPRESSOR.search(str(configuration))
+    return None if found is None else found[1] or "none"
+
+
 def create(*, uri: str | None, database: str | None) -> int:
     """Make what is missing and say so; return the exit code."""
     settings = settings_of(uri, database)
     with connected(settings) as opened, naming(settings), translated("creating indexes"):
         before = schema_of(opened, settings)
-        for name in before.absent_collections:
-            with suppress(CollectionInvalid):  # somebody else was quicker
-                opened.create_collection(name)
-        problems = Store(opened, settings, recorder_name()).prepare()
-        after = schema_of(opened, settings)
+        with closing(Store(opened, settings, recorder_name())) as store:
+            for name in before.absent_collections:
+                store.create_collection(name)
+            problems = store.prepare()
+        after, chosen = schema_of(opened, settings), compressors(opened)
+    compressed = {name: f"{name}, compressed with {compressor}" for name, compressor in chosen.items() if compressor}
+    made = [compressed.get(name, name) for name in before.absent_collections if name in after.collections]
     out.print(f"{shown(settings)}, database {settings.database}")
-    _list("collection", "made", [name for name in before.absent_collections if name in after.collections])
+    _list("collection", "made", made)
     _list("collection", "there", before.collections)
     _list("index", "made", [str(index) for index in before.absent_indexes if index in after.indexes])
     _list("index", "there", [str(index) for index in before.indexes])
