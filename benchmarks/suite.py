@@ -25,7 +25,7 @@ COUNT_LIMITS = {
     "bytecodes-sent": 385,
     "bytecodes-received": 385,
     "bytecodes-sent-journal": 830,
-    "blocks-waiting": 3.2,
+    "blocks-waiting": 3.5,
 }
 
 
