@@ -270,8 +270,8 @@ class Capture:
         _guarded(line.watch)
         return line
 
-    def at_once(self, charge_point: Any, text: str, direction: Direction) -> tuple[_Line, Frame] | None:
-        """Record a frame the short way, as nearly all can be; None, and nothing done, where more is to be asked.
+    def plain_line(self, charge_point: Any) -> tuple[_Line, str | None] | None:
+        """Return line and version of a frame that can be recorded the short way, as nearly all can be; else None.
 
         That is where the session is known, and no class between the library's own and the ChargePoint's has a word in
         the matter: then no other call can be part of this one.
@@ -288,7 +288,7 @@ class Capture:
         said, version = line.version
         if getattr(charge_point, "_ocpp_version", None) is not said:
             version = line.version_of(charge_point)
-        return line, line.record(direction, text, version)
+        return line, version
 
     def received(self, charge_point: Any, text: object) -> None:
         """A frame came in."""
@@ -817,14 +817,15 @@ def _with_short_way(original: Any, long_way: Any, direction: Direction) -> Any:
         only = _seam.only
         if only is None or keywords or len(arguments) != 2 or type(arguments[1]) is not str:  # noqa: PLR2004
             return await long_way(*arguments, **keywords)
-        done = _guarded(only.at_once, *arguments, direction)
-        if done is None:
+        plain = _guarded(only.plain_line, arguments[0])
+        if plain is None:
             return await long_way(*arguments)
+        line, version = plain
+        frame = _guarded(line.record, direction, arguments[1], version)
         try:
             return await original(*arguments)
         except BaseException as error:
-            if direction == "sent":
-                line, frame = done
+            if direction == "sent" and frame is not None:
                 _guarded(line.undelivered, frame, error)
             raise
 

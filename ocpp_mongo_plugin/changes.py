@@ -7,6 +7,7 @@ document. Pure: documents are mappings, clocks are texts that compare as the eve
 
 from __future__ import annotations
 
+from collections.abc import Collection as Members
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, TypeAlias
@@ -47,7 +48,7 @@ class Union(NamedTuple):
     """Members of a set, kept as a sorted list."""
 
     field: str
-    members: list[Any]
+    members: Members[Any]
     most: int | None = None
     """Keep only so many, the lowest: a bound that every order of events ends at."""
 
@@ -61,6 +62,10 @@ class Element(NamedTuple):
 
 
 Part: TypeAlias = Latest | Earliest | Known | Highest | Union | Element
+
+
+Kept: TypeAlias = dict[tuple[Any, ...], list[Part]]
+"""Changes by what they change, each list in the order in which they came."""
 
 
 class Merge(NamedTuple):
@@ -96,8 +101,8 @@ class Revision:
     key: str
     document: Document
     fields: set[str] = field(default_factory=set)
-    parts: dict[tuple[Any, ...], Part] = field(default_factory=dict)
-    """All that was changed and is not written, by what ``keep`` tells them apart by."""
+    parts: Kept = field(default_factory=dict)
+    """What was changed and is not written, as ``keep`` keeps it."""
     urgent: bool = False
     """Whether it should be written with this batch rather than at the next periodic sync."""
 
@@ -110,36 +115,41 @@ def apply(document: Document, merge: Merge) -> set[str]:
     return changed
 
 
-def keep(parts: dict[tuple[Any, ...], Part], part: Part) -> None:
-    """Keep a change so that it can be made again, together with those before it that it does not make superfluous.
+def keep(parts: Kept, part: Part) -> None:
+    """Keep a change so that it can be made again, after those before it that it does not make superfluous.
 
-    A meter reading takes the place of the one before it; so what is kept does not grow with the frames.
+    A meter reading takes the place of the one before it; so what is kept does not grow with the frames. To make what is
+    kept again does what to make all of them again would, whatever was changed in between.
     """
-    if isinstance(part, Latest | Earliest):
-        key: tuple[Any, ...] = (type(part), part.group, *part.values)
-        known = parts.get(key)
-        clock = part.clock if known is None else known.clock  # type: ignore[union-attr]
-        if part.clock == clock or (part.clock > clock) == isinstance(part, Latest):
-            parts[key] = part
-    elif isinstance(part, Element):
+    if isinstance(part, Element):
         inner = part.part
-        key = (Element, part.evse_id, part.connector_id, inner.group, *inner.values)
-        before = parts.get(key)
-        if not isinstance(before, Element) or inner.clock >= before.part.clock:
-            parts[key] = part
+        _keep_clocked(parts.setdefault((Element, part.evse_id, part.connector_id, inner.group), []), part, inner)
+    elif isinstance(part, Latest | Earliest):
+        _keep_clocked(parts.setdefault((type(part), part.group), []), part, part)
     elif isinstance(part, Union):
-        key = (Union, part.field, part.most)
-        union = parts.setdefault(key, Union(part.field, [], part.most))
-        union.members.extend(part.members)  # type: ignore[union-attr]
+        known = parts.setdefault((Union, part.field, part.most), [])
+        members = {**dict.fromkeys(known[0].members if known else ()), **dict.fromkeys(part.members)}  # type: ignore[union-attr]
+        if part.most is not None and len(members) > 2 * part.most:
+            members = dict.fromkeys(sorted(members)[: part.most])
+        known[:] = [Union(part.field, members, part.most)]
     else:
-        key = (type(part), *part.values)
-        former = parts.get(key)
-        if former is None:
-            parts[key] = part
-        else:
-            values = dict(former.values)  # type: ignore[union-attr]
+        former = parts.setdefault((type(part), *part.values), [])
+        if former:
+            values = dict(former[0].values)  # type: ignore[union-attr]
             _APPLY[type(part)](values, part, set())
-            parts[key] = type(part)(values)
+            part = type(part)(values)
+        former[:] = [part]
+
+
+def _keep_clocked(kept: list[Part], part: Part, clocked: Latest | Earliest) -> None:
+    """Keep one of a group; the clocks of those that are kept do not turn back, since such a one would be refused."""
+    if kept:
+        former: Any = kept[-1].part if isinstance(kept[-1], Element) else kept[-1]
+        if clocked.clock != former.clock and (clocked.clock > former.clock) != isinstance(clocked, Latest):
+            return
+        if clocked.values.keys() == former.values.keys():
+            kept.pop()
+    kept.append(part)
 
 
 def _set(document: Document, values: Mapping[str, Any], changed: set[str]) -> None:

@@ -220,22 +220,18 @@ class Journal:
     def _write(self, segment: Segment, data: bytes) -> None:
         assert self._file is not None  # noqa: S101 - for the type checker
         length = len(data)
+        whole = False
         try:
-            written = os.write(self._file, data)
-        except OSError:
-            self._undo_write(segment)
-            raise
-        if written != length:
-            self._undo_write(segment)
-            # A full disk takes a part, and says so only at the next write.
-            raise OSError(errno.ENOSPC, "No space left on device")
-        segment.size += length
-        self._bytes += length
-
-    def _undo_write(self, segment: Segment) -> None:
-        if self._file is not None:
-            with contextlib.suppress(OSError):
-                os.ftruncate(self._file, segment.size)
+            if os.write(self._file, data) != length:
+                # A full disk takes a part, and says so only at the next write.
+                raise OSError(errno.ENOSPC, "No space left on device")
+            segment.size += length
+            self._bytes += length
+            whole = True
+        finally:
+            if not whole:  # also when a signal handler of the host raised
+                with contextlib.suppress(OSError):
+                    os.ftruncate(self._file, segment.size)
 
     def _troubled(self, error: OSError) -> None:
         self.trouble = f"{errno.errorcode.get(error.errno or 0, 'OSError')}: {error.strerror}"

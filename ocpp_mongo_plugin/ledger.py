@@ -82,7 +82,8 @@ class Ledger:
         """Take what somebody else wrote meanwhile, and make this process's unwritten changes to it again."""
         revision = self._revisions.pop((collection, key))
         self._put(collection, key, document if document is not None else _empty(collection, key))
-        self.merge(Merge(collection, key, tuple(revision.parts.values())), urgent=revision.urgent)
+        parts = tuple(part for kept in revision.parts.values() for part in kept)
+        self.merge(Merge(collection, key, parts), urgent=revision.urgent)
 
     # -- changes ----------------------------------------------------------------------------------------------
 

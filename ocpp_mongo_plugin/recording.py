@@ -130,6 +130,8 @@ class _Line:
     """Of the last frame."""
     counted: bool = True
     """Whether the documents have these figures."""
+    is_told: bool = False
+    """Whether they ever had any."""
 
 
 class Recording:
@@ -152,6 +154,8 @@ class Recording:
         self._recorder = recorder
         self._lines: dict[str, _Line] = {}
         self._uncounted: dict[str, _Line] = {}
+        self._untold: dict[str, _Line] = {}
+        """Of those, the ones whose documents have no figures at all."""
         self._idle: set[str] = set()
 
     # -- before the store is asked -----------------------------------------------------------------------------
@@ -254,7 +258,10 @@ class Recording:
             self.ledger.learn("sessions", document["_id"], document)
             line = self._lines.get(document["_id"])
             if line is not None:
-                line.last_sequence = document.get("last_sequence", -1)
+                # What is in memory may be newer than what is stored.
+                document = self.ledger.document("sessions", document["_id"]) or document  # noqa: PLW2901
+                last = document.get("last_sequence")
+                line.last_sequence = -1 if last is None else last
                 line.sent = document.get("messages_sent") or 0
                 line.received = document.get("messages_received") or 0
         for station_id in wanted.stations:
@@ -370,9 +377,6 @@ class Recording:
         return line
 
     def _count(self, frame: Frame, line: _Line) -> None:
-        if line.counted:
-            line.counted = False
-            self._uncounted[frame.session_id] = line
         at = frame.timestamp
         if at is not None:
             line.first_at = line.first_at or at
@@ -386,18 +390,28 @@ class Recording:
                 line.sent += 1
             else:
                 line.received += 1
+        if line.counted:
+            line.counted = False
+            self._uncounted[frame.session_id] = line
+            if not line.is_told:
+                self._untold[frame.session_id] = line
 
-    def tally(self) -> None:
+    def tally(self, *, everything: bool) -> None:
         """Bring the counters of sessions, and when their stations were last seen, into the documents.
 
-        Done before all is written, not with each frame: so what a frame costs does not grow with the stations.
+        ``everything`` is done before all is written, not with each frame, so that what a frame costs does not grow with
+        the stations; else only sessions that have no figures yet, which are written anyway.
         """
-        for session_id, line in self._uncounted.items():
+        waiting = self._uncounted if everything else self._untold
+        while waiting:
+            session_id = next(iter(waiting))
+            line = waiting[session_id]
+            self._uncounted.pop(session_id, None)
+            self._untold.pop(session_id, None)
             self._tally(session_id, line)
-        self._uncounted.clear()
 
     def _tally(self, session_id: str, line: _Line) -> None:
-        line.counted = True
+        line.counted = line.is_told = True
         counts = {
             "messages_sent": line.sent,
             "messages_received": line.received,
@@ -421,6 +435,7 @@ class Recording:
         line.announced = True
         line.foreign = session.recorder not in (None, self._recorder)
         if change.kind == "closed" and self._uncounted.pop(session.session_id, None) is not None:
+            self._untold.pop(session.session_id, None)
             self._tally(session.session_id, line)
         self.ledger.merge(Merge("sessions", session.session_id, _session_parts(change, self._owner(change))))
         if session.source != "import":

@@ -130,6 +130,9 @@ class _Items(Protocol):
     def part(self, start: int, end: int) -> list[Item]:
         """Return some of it, without credentials."""
 
+    def frames(self) -> Iterator[Frame]:
+        """Return the frames as they came."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Live:
@@ -146,6 +149,9 @@ class _Live:
         entries = self.taken.part(start, end)
         return [self.clean(entry.item) if entry.segment is None else entry.item for entry in entries]
 
+    def frames(self) -> Iterator[Frame]:
+        return (entry.item for entry in self.taken if isinstance(entry.item, Frame))
+
 
 @dataclass(frozen=True, slots=True)
 class _Recovered:
@@ -159,6 +165,9 @@ class _Recovered:
 
     def part(self, start: int, end: int) -> list[Item]:
         return [self.clean(item) for item in self.items[start:end]]
+
+    def frames(self) -> Iterator[Frame]:
+        return (item for item in self.items if isinstance(item, Frame))
 
 
 class _Carried(NamedTuple):
@@ -539,15 +548,17 @@ class Sink:
         # In slices: the server takes one while the next is made, and no more than a slice lives as small objects.
         for start in range(0, len(items), _SLICE):
             decoded = self._decode(items.part(start, start + _SLICE), pause, fresh=fresh)
-            if not self._look_up(decoded):
-                return None
+            try:
+                if not self._look_up(decoded):
+                    return None
+            except Exception as error:  # noqa: BLE001 - then the frames are stored without what the store knows
+                self._note_error(error)
             lost += [(frame, INTERNAL) for frame in self._take_all(decoded, batch, now, pause)]
             outgoing.add(batch, pause)
             store.begin(outgoing)
         batch.amends = self._recording.expire(now, timedelta(seconds=self._settings.call_timeout))
         outgoing.finish(batch, pause)
-        if everything:
-            self._recording.tally()
+        self._guarded(partial(self._recording.tally, everything=everything))
         ledger = self._recording.ledger
         written: Written | None = self._persist(
             lambda store: store.write(outgoing, ledger, everything=everything, now=_now(), pause=pause)
@@ -557,8 +568,7 @@ class Sink:
         with self._lock:
             self._last_flush = _now()
         refused = {(letter["session_id"], letter["sequence"]) for letter in written.unkept}
-        everyone = items.part(0, len(items)) if refused else []
-        frames = [item for item in everyone if isinstance(item, Frame)]
+        frames = items.frames() if refused else ()
         lost += [(frame, REFUSED) for frame in frames if (frame.session_id, frame.sequence) in refused]
         return _Carried(batch, len([letter for letter in written.dead if letter["kind"] == "message"]), lost)
 

@@ -327,7 +327,7 @@ class Store:
         """Insert what a batch has for a collection; return what was refused, and why."""
         outgoing.cut(key)
         refused: list[tuple[Encoded, str]] = []
-        # In their order: whenever this process dies, what is stored of a session has no hole.
+        # In their order: when this process dies meanwhile, what is missing of a session is mostly its end.
         for part in outgoing.parts[key]:
             part.ended.wait(self._settings.operation_timeout)
             if part.refused is None:
@@ -720,7 +720,7 @@ class Store:
         sessions = self._orphans("sessions", {"status": "open"}, now)
         stations = self._orphans("stations", {"connection_status": {"$in": ["connecting", "connected"]}}, now)
         for document in sessions:
-            end = document.get("last_message_at") or document.get("lease_expires_at") or now
+            end = min(document.get("last_message_at") or document.get("lease_expires_at") or now, now)
             values = {"status": "closed", "closed_at": end, "error": ABANDONED}
             self._overrule("sessions", document, values, now)
         for document in stations:

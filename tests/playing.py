@@ -29,7 +29,7 @@ class Player:
         batch = Batch()
         for one in decoded:
             self.recording.take(one, batch, NOON)
-        self.recording.tally()
+        self.recording.tally(everything=True)
         values = [document for group in batch.meter_values for document in group.documents()]
         for collection, documents in (("messages", batch.messages), ("meter_values", values)):
             for document in documents:

@@ -139,10 +139,52 @@ def _applied(parts: list[Any]) -> dict[str, Any]:
 @given(st.lists(_parts(), max_size=8), st.lists(_parts(), max_size=8))
 def test_what_is_kept_of_changes_does_what_they_all_do(others: list[Any], parts: list[Any]):
     """Whatever somebody else wrote meanwhile."""
-    kept: dict[Any, Any] = {}
+    kept: changes.Kept = {}
     for part in parts:
         changes.keep(kept, part)
-    assert _applied([*others, *kept.values()]) == _applied([*others, *parts])
+    assert _applied([*others, *_all(kept)]) == _applied([*others, *parts])
+
+
+def _all(kept: changes.Kept) -> list[Any]:
+    return [part for parts in kept.values() for part in parts]
+
+
+NAMES = st.sets(st.sampled_from("abc"), min_size=1)
+
+
+def _uneven_parts() -> st.SearchStrategy[Any]:
+    """Parts of one group that do not all have the same values, as those of a connection have not."""
+
+    def made(kind: Any, clock: str, names: set[str]) -> Any:
+        return kind(kind.__name__, clock, {f"{kind.__name__}{name}": clock for name in names})
+
+    clocked = st.builds(made, st.sampled_from([Latest, Earliest]), CLOCKS, NAMES)
+    elements = st.builds(lambda clock, names: Element(1, 1, made(Latest, clock, names)), CLOCKS, NAMES)
+    unions = st.lists(st.integers(0, 9)).map(lambda numbers: Union("few", numbers, 3))
+    return clocked | elements | unions
+
+
+@given(st.lists(_uneven_parts(), max_size=4), st.lists(_uneven_parts(), max_size=10))
+def test_what_is_kept_does_so_even_where_a_group_has_other_values_each_time(others: list[Any], parts: list[Any]):
+    kept: changes.Kept = {}
+    for part in parts:
+        changes.keep(kept, part)
+    documents: list[dict[str, Any]] = []
+    for made_again in (parts, _all(kept)):
+        document: dict[str, Any] = {}
+        changes.apply(document, Merge("stations", "s", (*others, *made_again)))
+        documents.append(document)
+    assert documents[0] == documents[1]
+
+
+def test_what_is_kept_does_not_grow_with_the_frames():
+    kept: changes.Kept = {}
+    for number in range(1000):
+        changes.keep(kept, Latest("meter", f"{number:04}", {"meter_latest": number}))
+        changes.keep(kept, Union("session_ids", ["s"]))
+        changes.keep(kept, Highest({"last_seen": number}))
+    assert [len(part.members) for part in _all(kept) if isinstance(part, Union)] == [1]
+    assert len(_all(kept)) == 3
 
 
 @given(st.lists(st.tuples(st.integers(0, 2), st.integers(1, 3), CLOCKS), max_size=8), st.randoms())
@@ -152,12 +194,12 @@ def test_connectors_commute(events: list[tuple[int, int, str]], random: Any):
     random.shuffle(shuffled)
     first: dict[str, Any] = {}
     second: dict[str, Any] = {}
-    kept: dict[Any, Any] = {}
+    kept: changes.Kept = {}
     for part in parts:
         changes.apply(first, Merge("stations", "s", (part,)))
         changes.keep(kept, part)
     third: dict[str, Any] = {}
-    changes.apply(third, Merge("stations", "s", tuple(kept.values())))
+    changes.apply(third, Merge("stations", "s", tuple(_all(kept))))
     assert third == first
     for part in shuffled:
         changes.apply(second, Merge("stations", "s", (part,)))

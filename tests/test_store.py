@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
@@ -49,7 +50,7 @@ class Process:
         outgoing = self.store.outgoing(now)
         for one in decoded:
             self.recording.take(one, batch, now)
-        self.recording.tally()
+        self.recording.tally(everything=True)
         outgoing.finish(batch, lambda: None)
         return self.store.write(outgoing, self.recording.ledger, everything=everything, now=now, pause=lambda: None)
 
@@ -349,3 +350,19 @@ def test_evidence_is_bounded(database: Any):
     transaction = database["transactions"].find_one()
     assert len(transaction["evidence"]) == 1000
     assert transaction["meter_latest"] == 1499
+
+
+def test_frames_of_a_session_that_is_stored_without_figures_are_counted(database: Any):
+    """Its first frame was lost, or it was closed before: what is stored of it has no last sequence number."""
+    first, late = (frame for frame in frames_of([call("S", n, "Heartbeat", {}) for n in "12"], "1.6"))
+    session = Session(first.session_id, "CP1", "csms", first.timestamp, "connected")
+    process = Process(database)
+    process.store.prepare()
+    process.take([SessionChange("opened", session, session.opened_at)])
+    assert database["sessions"].find_one()["last_sequence"] is None
+    assert process.take([late]).stored == 1
+    closed = replace(session, status="disconnected", closed_at=late.timestamp)
+    process.take([SessionChange("closed", closed, late.timestamp)])
+    assert process.take([late._replace(sequence=2)]).stored == 1
+    (stored,) = database["sessions"].find()
+    assert (stored["status"], stored["messages_received"], stored["last_sequence"]) == ("closed", 2, 2)
