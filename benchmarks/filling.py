@@ -2,17 +2,21 @@
 
 Hides how they are made: charging sessions of 40 stations are recorded, and what they left is copied again and again,
 to other stations and earlier hours, under keys that are derived from those of the original, so that all references
-among the documents of a copy hold. Indexes are built at last, as they would be for a restored database.
+among the documents of a copy hold. All that differs has a fixed length, so a copy is the BSON of its original with
+some bytes written over. Indexes are built at last, as they would be for a restored database.
 """
 
 from __future__ import annotations
 
-import random
-from collections.abc import Callable, Iterator, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime, timedelta, timezone
+from itertools import islice
+from struct import Struct
 from typing import Any, NamedTuple
 
-from bson import ObjectId
+from bson import ObjectId, encode
+from bson.raw_bson import RawBSONDocument
 from pymongo import MongoClient
 from pymongo.database import Database
 
@@ -24,9 +28,16 @@ from ocpp_mongo_plugin.documents import INDEXES
 _ORIGINALS = 40
 _FRAMES = 2 * CALLS_OF_A_SESSION * _ORIGINALS
 _BATCH = 5000
-_KEY = 24
-_MOMENT_BYTES, _REST_BYTES = 4, 8
-_SALT_BITS, _SEQUENCE_BITS = 40, 24
+_HOUR = 3600
+_KEY_BYTES, _REST_BITS, _SEQUENCE_BITS = 12, 64, 24
+_SALT, _SALTS = 0x9E3779B97F, 1 << 40
+"""An odd number, so that its multiples are all different."""
+_MOMENT = Struct("<q")
+_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+_HEX_KEY = re.compile("[0-9a-f]{24}")
+_STATION = re.compile("CP[0-9]{5}")
+_MESSAGE_ID = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-CP[0-9]{5}")
+_ACTIVE = {"status": "active", "stop_timestamp": None, "meter_stop": None}
 
 _ANSWERED_AFTER = timedelta(milliseconds=20)
 
@@ -76,74 +87,96 @@ async def _record(uri: str, name: str) -> None:
         await plugin.flush(PATIENCE)
 
 
-def _insert(target: Database[Document], collection: str, documents: Iterator[Document]) -> None:
-    batch: list[Document] = []
-    for document in documents:
-        batch.append(document)
-        if len(batch) == _BATCH:
-            target[collection].insert_many(batch, ordered=False)
-            batch.clear()
-    if batch:
+def _insert(target: Database[Document], collection: str, documents: Iterator[RawBSONDocument]) -> None:
+    while batch := list(islice(documents, _BATCH)):
         target[collection].insert_many(batch, ordered=False)
 
 
-def _copies(originals: list[Document], kind: Collection, size: Size) -> Iterator[Document]:
+def _copies(originals: list[Document], kind: Collection, size: Size) -> Iterator[RawBSONDocument]:
     """Yield the copies, an hour of all stations after the other; the last hour's transactions are active."""
+    templates = [_Template(original) for original in originals]
+    active = [_Template({**original, **_ACTIVE}) for original in originals] if kind == "transactions" else templates
     for number in range(size.copies):
         if kind == "stations" and number >= size.groups:
             return
-        copy = _Copy(number, number % size.groups * _ORIGINALS, hours=(size.copies - 1 - number) // size.groups)
-        for original in originals:
-            document = copy.of(original)
-            if kind == "transactions" and number >= size.copies - size.groups:
-                document |= {"status": "active", "stop_timestamp": None, "meter_stop": None}
-            yield document
+        hours = (size.copies - 1 - number) // size.groups
+        copy = _Copy(number, number % size.groups * _ORIGINALS, hours)
+        for template in templates if hours else active:
+            yield template.written(copy)
 
 
-class _Copy:
-    """One copy of all that was recorded: to which stations, how much earlier, under which keys."""
+class _Copy(NamedTuple):
+    """One copy of all that was recorded: which it is, on which stations, and how much earlier."""
 
-    def __init__(self, number: int, first_station: int, hours: int) -> None:
-        self._first_station = first_station
-        self._earlier = timedelta(hours=hours)
-        self._salt = random.Random(number).getrandbits(_SALT_BITS) << _SEQUENCE_BITS  # noqa: S311 - no secret
-        self._moved = f"-{number:06x}"
-        self._of_type: dict[type, Callable[[Any], Any]] = {
-            ObjectId: self._key,
-            datetime: self._moment,
-            str: self._text,
-            dict: self.of,
-            list: lambda items: [self._value(item) for item in items],
-        }
+    number: int
+    first_station: int
+    hours: int
 
-    def of(self, document: Document) -> Document:
-        """Return the copy of a document; payloads and raw texts stay."""
-        found = {}
-        for name, value in document.items():
-            if name in ("payload", "raw"):
-                found[name] = value
-            elif name == "message_id" and value is not None:
-                found[name] = value + self._moved
-            else:
-                found[name] = self._value(value)
-        return found
+    def key(self, key: bytes) -> bytes:
+        """Move a key in time as its document is, so that keys still rise with it; change what names the session."""
+        moved = int.from_bytes(key, "big") - (self.hours * _HOUR << _REST_BITS)
+        return (moved ^ (self.number * _SALT % _SALTS << _SEQUENCE_BITS)).to_bytes(_KEY_BYTES, "big")
 
-    def _value(self, value: Any) -> Any:
-        change = self._of_type.get(type(value))
-        return value if change is None else change(value)
+    def hex_key(self, key: bytes) -> bytes:
+        """Do the same for a key that is written in hexadecimal digits."""
+        return self.key(bytes.fromhex(key.decode())).hex().encode()
 
-    def _moment(self, at: datetime) -> datetime:
-        return at - self._earlier
+    def station(self, station_id: bytes) -> bytes:
+        """Return the station in place of an original one."""
+        return identity(int(station_id[2:]) + self.first_station).encode()
 
-    def _text(self, text: str) -> str:
-        if len(text) == _KEY and ObjectId.is_valid(text):
-            return str(self._key(ObjectId(text)))
-        if text.startswith("CP") and text[2:].isdigit():
-            return identity(int(text[2:]) + self._first_station)
-        return text
+    def moment(self, at: bytes) -> bytes:
+        """Move a time, which BSON has in milliseconds."""
+        (milliseconds,) = _MOMENT.unpack(at)
+        return _MOMENT.pack(milliseconds - self.hours * _HOUR * 1000)
 
-    def _key(self, key: ObjectId) -> ObjectId:
-        """Move the key in time as the document is, so that keys still rise with it; change what names the session."""
-        at = key.generation_time.astimezone(timezone.utc) - self._earlier
-        rest = int.from_bytes(key.binary[_MOMENT_BYTES:], "big") ^ self._salt
-        return ObjectId(int(at.timestamp()).to_bytes(_MOMENT_BYTES, "big") + rest.to_bytes(_REST_BYTES, "big"))
+    def message_id(self, _session: bytes) -> bytes:
+        """Return what message ids begin with: the number of the charging session."""
+        return b"%08x" % self.number
+
+
+class _Template:
+    """The BSON of a document, and what is written over where."""
+
+    def __init__(self, document: Document) -> None:
+        self._encoded = encode(document)
+        self._places: list[tuple[int, bytes, Callable[[_Copy, bytes], bytes]]] = []
+        for value in set(_values(document)):
+            for pattern, change in _changes(value):
+                at = self._encoded.find(pattern)
+                while at >= 0:
+                    self._places.append((at, pattern, change))
+                    at = self._encoded.find(pattern, at + 1)
+
+    def written(self, copy: _Copy) -> RawBSONDocument:
+        """Return the document of a copy."""
+        encoded = bytearray(self._encoded)
+        for at, original, change in self._places:
+            encoded[at : at + len(original)] = change(copy, original)
+        return RawBSONDocument(bytes(encoded))
+
+
+def _values(value: Any) -> Iterator[Any]:
+    """Yield all single values of a document."""
+    if isinstance(value, dict):
+        value = value.values()
+    if isinstance(value, str) or not isinstance(value, Iterable):
+        yield value
+    else:
+        for one in value:
+            yield from _values(one)
+
+
+def _changes(value: object) -> Iterator[tuple[bytes, Callable[[_Copy, bytes], bytes]]]:
+    """Yield the bytes of a value that a copy has otherwise, and how it has them."""
+    if isinstance(value, ObjectId):
+        yield value.binary, _Copy.key
+    elif isinstance(value, datetime):
+        milliseconds = (value - _EPOCH) // timedelta(milliseconds=1)
+        yield _MOMENT.pack(milliseconds), _Copy.moment
+    elif isinstance(value, str) and _HEX_KEY.fullmatch(value):
+        yield value.encode(), _Copy.hex_key
+    elif isinstance(value, str) and _STATION.fullmatch(value):
+        yield value.encode(), _Copy.station  # wherever it stands: in message ids and raw texts, too
+    elif isinstance(value, str) and _MESSAGE_ID.fullmatch(value):
+        yield value[:8].encode() + b"-", lambda copy, session: copy.message_id(session) + b"-"

@@ -23,6 +23,7 @@ from ocpp_mongo_plugin.settings import Settings, read_settings
 
 PATIENCE = 3600.0
 """Seconds that a flush may take: slowness is measured, and is no error."""
+_PATIENCE_MS = 600_000
 
 
 def usual_settings() -> Settings:
@@ -50,8 +51,11 @@ def database(client: MongoClient[dict[str, Any]]) -> Iterator[str]:
 
 @contextmanager
 def connected(uri: str) -> Iterator[MongoClient[dict[str, Any]]]:
-    """A client of the server, to look at what was stored."""
-    with MongoClient[dict[str, Any]](uri, tz_aware=True) as client:
+    """A client of the server, to look at what was stored.
+
+    It is patient: on a busy machine a server that builds indexes answers late, and is not gone.
+    """
+    with MongoClient[dict[str, Any]](uri, tz_aware=True, connectTimeoutMS=_PATIENCE_MS) as client:
         yield client
 
 

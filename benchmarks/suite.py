@@ -22,10 +22,10 @@ FLAT = 2.0
 # was measured, so that only a change of the code reaches it.
 COUNTED_ON = (3, 11)
 COUNT_LIMITS = {
-    "bytecodes-sent": 1184,
-    "bytecodes-received": 1092,
-    "bytecodes-sent-journal": 1666,
-    "blocks-waiting": 4.42,
+    "bytecodes-sent": 385,
+    "bytecodes-received": 385,
+    "bytecodes-sent-journal": 830,
+    "blocks-waiting": 3.5,
 }
 
 

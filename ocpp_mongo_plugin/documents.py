@@ -523,7 +523,7 @@ INDEXES: Mapping[Collection, Sequence[IndexModel]] = MappingProxyType(
             _index("transaction_id", "station_id"),
             _index("station_id", "start_timestamp"),
             _index("status"),
-            _index("status", "station_id"),
+            _index("status", "station_id", "start_timestamp"),
             _index("id_tag"),
         ),
         "stations": (

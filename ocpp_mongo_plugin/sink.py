@@ -30,18 +30,20 @@ from ocpp_mongo_plugin.ledger import Ledger
 from ocpp_mongo_plugin.recording import Batch, Decoded, Item, Loaded, Recording, Wanted
 from ocpp_mongo_plugin.redaction import Redactor
 from ocpp_mongo_plugin.settings import Settings
-from ocpp_mongo_plugin.store import Store, Written, give_way
+from ocpp_mongo_plugin.store import GiveWay, Store, Written
 
 logger = logging.getLogger("ocpp_mongo_plugin")
 
 _SLICE = 25
 """Frames; fewer small objects than those at which Python looks for garbage."""
-_SHORT_STRETCH, _LONG_STRETCH = 0.0005, 0.0015
+_SHORT_STRETCH, _LONG_STRETCH = 0.0004, 0.001
 """Seconds that the thread works on before it gives way to the host."""
 _FIRST_RETRY, _LONGEST_RETRY, _SICK_RETRY = 0.1, 30.0, 5.0
 _LEASE_IN_SYNCS = 3
 _GRACE = 0.1
 _POISON_ATTEMPTS = 3
+_SAY_AGAIN_AFTER, _AFTER_ERROR = 60.0, 0.01
+"""Seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,6 +223,7 @@ class Sink:
         self._trouble: ErrorClass | None = None
         self._waiters: list[_Waiter] = []
         self._steps: deque[_Step] = deque()
+        self._give_way = GiveWay(_SHORT_STRETCH)
         self._wake = threading.Event()
         buffer.on_arrival = self._wake.set
         self._hurry = False
@@ -234,7 +237,7 @@ class Sink:
         self._abandoned: AbandonedJournal | None = None
         self._chunks: Iterator[Chunk] = iter(())
         self._journals: Iterator[AbandonedJournal] = iter(())
-        self._next_sync = 0.0
+        self._next_sync = self._say_error_at = 0.0
 
     # -- from outside ------------------------------------------------------------------------------------------
 
@@ -435,7 +438,11 @@ class Sink:
             step()
         except Exception as error:  # noqa: BLE001 - the thread must outlive anything, and say it
             self._note_error(error)
-            logger.error("ocpp-mongo-plugin met an error of its own: %s", describe(error))  # noqa: TRY400
+            now = time.monotonic()
+            if now >= self._say_error_at:
+                self._say_error_at = now + _SAY_AGAIN_AFTER
+                logger.error("ocpp-mongo-plugin met an error of its own: %s", describe(error))  # noqa: TRY400
+            time.sleep(_AFTER_ERROR)  # an error of each turn must not take the whole of a processor
 
     def _is_over(self) -> bool:
         with self._lock:
@@ -465,6 +472,7 @@ class Sink:
             closing = self._closing_at is not None
         while True:
             entries = self.buffer.take(self._settings.batch_limit)
+            self._give_way()
             sync_due = time.monotonic() >= self._next_sync
             with self._lock:
                 more = bool(len(self.buffer))
@@ -500,9 +508,11 @@ class Sink:
             return
         batch, dead, lost = outcome
         stored = batch.frames - dead - sum(reason == REFUSED for _, reason in lost)
+        self._give_way()
         self.buffer.settle(stored=stored, dead=dead, left_out=batch.left_out, lost=lost)
         if everything:
             self.buffer.release()
+        self._give_way()
         with self._lock:
             self._counts["flushes"] += bool(len(entries))
         self._tell(batch)
@@ -521,7 +531,8 @@ class Sink:
             return None
         batch = Batch(projected=[] if self._listener.wants_facts else None)
         # Each rest costs a twentieth of a millisecond or more: with much to do there are fewer.
-        pause = give_way(_LONG_STRETCH if len(items) >= self._settings.batch_limit else _SHORT_STRETCH)
+        pause = self._give_way
+        pause.stretch = _LONG_STRETCH if len(items) >= self._settings.batch_limit else _SHORT_STRETCH
         now = _now()
         outgoing = store.outgoing(now)
         lost: list[tuple[Frame, str]] = []

@@ -60,8 +60,8 @@ _REVISED_AT_ONCE = 100
 _LARGEST_COMMAND = 32 * 1024 * 1024  # MongoDB takes 48 MiB
 _GRACE = 0.1
 _STRETCH_AHEAD = 0.0005
-_REST = 0.0001
-"""Seconds. With none at all the interpreter would mostly be taken back before the host woke up."""
+_REST = 0.0002
+"""Seconds. In less the host, told that it may have the interpreter, would mostly not have woken up."""
 _PATIENCE = 3.0
 _CONFLICTS = 20
 _MENTIONED = 4
@@ -70,20 +70,19 @@ PART_OF_ANOTHER = "part of another transaction"
 _OBJECT_ID_KEYS = frozenset({"transactions", "sessions"})
 
 
-def give_way(stretch: float) -> Callable[[], None]:
-    """Return what a thread of ours calls after each small step: it lets the host have the interpreter often enough.
+class GiveWay:
+    """What a thread of ours calls after each small step: it lets the host have the interpreter often enough."""
 
-    ``stretch`` is how long it may work on before it does, in seconds.
-    """
-    since = time.perf_counter()
+    def __init__(self, stretch: float) -> None:
+        """Rest after each ``stretch`` of work, in seconds."""
+        self.stretch = stretch
+        self._since = time.perf_counter()
 
-    def pause() -> None:
-        nonlocal since
-        if time.perf_counter() - since > stretch:
+    def __call__(self) -> None:
+        """Rest, if it is time."""
+        if time.perf_counter() - self._since > self.stretch:
             time.sleep(_REST)
-            since = time.perf_counter()
-
-    return pause
+            self._since = time.perf_counter()
 
 
 def recorder_name() -> str:
@@ -750,6 +749,7 @@ class _Ahead:
         self._insert = insert
         self._parts: SimpleQueue[tuple[AppendOnly, Part] | None] = SimpleQueue()
         self.trusted = True
+        self._give_way = GiveWay(_STRETCH_AHEAD)
         self._thread = threading.Thread(target=self._run, name="ocpp-mongo-ahead", daemon=True)
         self._thread.start()
 
@@ -771,7 +771,7 @@ class _Ahead:
             key, part = job
             try:
                 if self.trusted:
-                    part.refused = self._insert(key, part.documents, give_way(_STRETCH_AHEAD))
+                    part.refused = self._insert(key, part.documents, self._give_way)
             except Exception:  # noqa: BLE001 - whatever it is, the batch meets it again, and says it
                 self.trusted = False
             finally:
