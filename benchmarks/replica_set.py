@@ -198,15 +198,18 @@ def told(runs: Sequence[Run]) -> str:
     """Return runs of so many processes in one line: medians, and the range of the rates."""
     rates = sorted(one.frames / one.seconds for one in runs)
     documents = statistics.median(one.documents / one.seconds for one in runs)
-    recorders = statistics.median(one.recorders_seconds / one.seconds for one in runs)
-    mongods = statistics.median(one.members_seconds / one.seconds for one in runs)
+    recorders = statistics.median(one.recorders_seconds / one.frames for one in runs) * 1000
+    mongods = statistics.median(one.members_seconds / one.frames for one in runs) * 1000
+    cores = statistics.median((one.recorders_seconds + one.members_seconds) / one.seconds for one in runs)
     errors = [sentence for one in runs for sentence in one.wrong]
     rate = (
         f"{statistics.median(rates):,.0f} frames/s ({rates[0]:,.0f} to {rates[-1]:,.0f}), {documents:,.0f} documents/s"
     )
-    cores = f"cores: {recorders:.2f} recording, {mongods:.2f} mongod"
+    processor = (
+        f"processor a frame: {recorders:.2f} ms recording, {mongods:.2f} ms in the mongods, {cores:.1f} cores busy"
+    )
     verdict = f"{len(errors)} WRONG, such as {errors[0]}" if errors else "lost 0, all sessions whole"
-    return f"{runs[0].processes} process(es): {rate}; {cores}; {verdict}"
+    return f"{runs[0].processes} process(es): {rate}; {processor}; {verdict}"
 
 
 if __name__ == "__main__":
