@@ -176,7 +176,12 @@ class EmbeddedMongod:
 
     def pause(self) -> None:
         """Stop its process (SIGSTOP): connections stay open and nothing is answered until ``resume``."""
-        self._running().send_signal(signal.SIGSTOP)
+        process = self._running()
+        process.send_signal(signal.SIGSTOP)
+        if hasattr(os, "waitid"):
+            # On a busy machine one of its threads may answer once more before all have stopped.
+            with suppress(ChildProcessError):
+                os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WNOWAIT)
 
     def resume(self) -> None:
         """Let a paused process go on (SIGCONT)."""
