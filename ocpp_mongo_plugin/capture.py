@@ -1087,7 +1087,7 @@ def _current_task() -> int:
 
 _UTC = timezone.utc
 _now = functools.partial(datetime.now, _UTC)
-# As ``Frame(...)``, in a third of the time.
+# As ``Frame(...)``, in less time.
 _new_frame: Callable[[tuple[Any, ...]], Frame] = functools.partial(tuple.__new__, Frame)
 
 

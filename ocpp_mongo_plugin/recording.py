@@ -50,7 +50,7 @@ class Decoded:
     call: Message | None = None
     """The call in memory that it answers, before its batch is taken."""
     says: tuple[facts.Fact, ...] | None = None
-    """What the message says, whoever wrote it; None until ``wanted`` has looked."""
+    """What the message says, whoever wrote it; of an answer None until ``wanted`` has looked for its call."""
 
 
 class WantedCall(NamedTuple):

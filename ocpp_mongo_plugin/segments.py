@@ -132,7 +132,7 @@ def _frame_document(frame: Frame) -> dict[str, Any]:
 
 
 def _usual_record(frame: Frame) -> bytes | None:
-    """Return the very bytes of ``record(_frame_document(frame))``, in a third of the time; None for an unusual frame.
+    """Return the very bytes of ``record(_frame_document(frame))``, in less time; None for an unusual frame.
 
     Runs in the host's turn for each frame. What is the same for all frames of a session is made once.
     """

@@ -431,7 +431,8 @@ class Sink:
         self._guarded(self._look_for_journals)
         while not self._is_over():
             self._await_work()
-            self._guarded(self._turn)
+            if not self._guarded(self._turn):
+                time.sleep(_AFTER_ERROR)  # an error of each turn must not take the whole of a processor
         self._guarded(self._last_turn)
         if self._abandoned is not None:
             self._guarded(self._abandoned.close)
@@ -442,7 +443,8 @@ class Sink:
             self._guarded(partial(self._at_end_step, max(0.0, left)))
         self._at_end(True)
 
-    def _guarded(self, step: Callable[[], Any]) -> None:
+    def _guarded(self, step: Callable[[], Any]) -> bool:
+        """Do a step; return whether it went without an error of ours."""
         try:
             step()
         except Exception as error:  # noqa: BLE001 - the thread must outlive anything, and say it
@@ -451,7 +453,8 @@ class Sink:
             if now >= self._say_error_at:
                 self._say_error_at = now + _SAY_AGAIN_AFTER
                 logger.error("ocpp-mongo-plugin met an error of its own: %s", describe(error))  # noqa: TRY400
-            time.sleep(_AFTER_ERROR)  # an error of each turn must not take the whole of a processor
+            return False
+        return True
 
     def _is_over(self) -> bool:
         with self._lock:
@@ -539,7 +542,7 @@ class Sink:
         if store is None:
             return None
         batch = Batch(projected=[] if self._listener.wants_facts else None)
-        # Each rest costs a twentieth of a millisecond or more: with much to do there are fewer.
+        # With much to do there are fewer rests.
         pause = self._give_way
         pause.stretch = _LONG_STRETCH if len(items) >= self._settings.batch_limit else _SHORT_STRETCH
         now = _now()

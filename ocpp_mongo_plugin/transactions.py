@@ -95,8 +95,8 @@ def message_identity(station_id: str, message: Message, text: str) -> str:
 def numbered_keys(identity: str) -> Callable[[datetime | None], str]:
     """Return what gives the keys of the parts of one document, in turn: the second of a part's time, then its number.
 
-    ``identity`` is a ``derived_key`` without a time. They are counted on from there, since a hash for each would cost
-    more than all else that is made of a sampled value.
+    ``identity`` is a ``derived_key`` without a time. They are counted on from there: a hash for each value costs
+    more.
     """
     number = int(identity[:16], 16)
     second, of = "00000000", None
