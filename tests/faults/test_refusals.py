@@ -65,7 +65,10 @@ def test_f14_a_command_that_fails_for_a_while_costs_nothing(
     seen = " or ".join(sorted(error for error in errors if error))
     measured(f"F14 {command}, {name} x {times} (seen as {seen}): {verdict}; fresh frame after {fresh:.1f} s")
     assert verdict.whole, verdict
-    assert retries >= times == met
+    # An insert is tried ahead of its batch too, and once more at once when a server is no primary: no retries, these.
+    ahead = 1 if command == "insert" else 0
+    assert times <= met <= times + (ahead if times == 1 else 0)
+    assert retries >= (times if command == "update" or times == 1 else 0)
     assert not host.plugin.stats.lost
     assert not host.plugin.stats.dead_lettered
     assert host.closed_whole
