@@ -27,7 +27,7 @@ _BEFORE = 1_000_000
 
 def measure(scale: Scale) -> Iterator[Result]:
     """Yield the cost with many stations, against that with few."""
-    many, frames = scale.pick(500, 10_000, 10_000), scale.pick(4000, 60_000, 120_000)
+    many, frames = scale.pick(500, 10_000, 10_000), scale.pick(4000, 40_000, 120_000)
     fleet = program.Fleet(program.RECORDED)
     for station in range(many):
         fleet.exchanges(exchange(station, 0, 0))

@@ -33,7 +33,7 @@ def measure(scale: Scale) -> Iterator[Result]:
     pairs = []
     wrong: str | None = None
     with TemporaryDirectory(ignore_cleanup_errors=True) as data, EmbeddedMongod(Path(data)) as server:
-        for at, order in enumerate(turns("recovered", "live", most=scale.pick(1, 3, 5), seconds=60)):
+        for at, order in enumerate(turns("recovered", "live", most=scale.pick(1, 2, 5), seconds=60)):
             rates = {}
             for side in order:
                 name = f"{side}_{at}"

@@ -55,7 +55,7 @@ def authorizations(frames: int, stations: int = 40) -> list[Text]:
 
 def measure(scale: Scale) -> Iterator[Result]:
     """Yield the rates of messages alone, and of all that follows from them."""
-    seconds = scale.pick(6.0, 40.0, 300.0)
+    seconds = scale.pick(6.0, 30.0, 300.0)
     frames = scale.pick(5000, 30_000, 30_000)
     with EmbeddedMongod() as server, connected(server.uri) as client:
         repetitions = _Repetitions(server.uri, client)
