@@ -591,8 +591,9 @@ class Sessions(_Repository):
         Raises:
             NotFoundError: there is none of this id.
         """
-        query = {"session_id": _text("session_id", session_id)}
-        found: list[Session] = await self._find("sessions", query, sort=["-opened_at"], limit=1)
+        _text("session_id", session_id)
+        query = {"_id": ObjectId(session_id) if ObjectId.is_valid(session_id) else None}
+        found: list[Session] = await self._find("sessions", query, sort=["-_id"], limit=1)
         if not found:
             raise NotFoundError(f"there is no session {session_id!r}")
         return found[0]

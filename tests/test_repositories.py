@@ -512,8 +512,9 @@ async def test_sessions_are_found(shelf):
     assert numbers(await sessions.open("B")) == []
     assert numbers(await sessions.find(start=minutes(2))) == [3, 2]
     assert numbers(await sessions.find(station_id="B", end=minutes(2.5))) == [2]
-    with pytest.raises(NotFoundError):
-        await sessions.get(f"{9:024x}")
+    for unknown in (f"{9:024x}", "S1"):
+        with pytest.raises(NotFoundError, match=unknown):
+            await sessions.get(unknown)
 
 
 def sample(number: int, **metadata: Any) -> dict[str, Any]:
