@@ -45,6 +45,8 @@ _ELECTION_POLL_SECONDS = 0.1
 _PORT_TAKEN = 48  # mongod's EXIT_NET_ERROR
 _PORT_ATTEMPTS = 5
 _ALREADY_INITIALIZED = 23
+_QUIESCE = "shutdownTimeoutMillisForSignaledShutdown"
+"""How long a member of a set that is told to stop waits for its clients, by default 15 seconds."""
 
 # Linux kills the child when its parent dies. The request is made in a small Python that then becomes mongod,
 # since a preexec_fn may deadlock where there are threads; a parent that died before it shows in getppid.
@@ -311,7 +313,8 @@ class EmbeddedReplicaSet:
         self._settings = dict(settings or {})
         self._ports: list[int] = []
         directories = [None if data is None else data / f"member-{number}" for number in range(members)]
-        self.members = tuple(_Member(one, replica_set=name, parameters=parameters) for one in directories)
+        given = {_QUIESCE: "100", **(parameters or {})}
+        self.members = tuple(_Member(one, replica_set=name, parameters=given) for one in directories)
 
     def __enter__(self) -> EmbeddedReplicaSet:  # noqa: PYI034 - typing.Self is younger than Python 3.10
         self.start()
@@ -372,9 +375,12 @@ class EmbeddedReplicaSet:
                 time.sleep(_ELECTION_POLL_SECONDS)
 
     def stop(self) -> None:
-        """Kill all members; remove their data when temporary."""
-        for member in self.members:
-            member.stop(kill=True)
+        """Stop all members in an orderly way, or kill them and remove their data when temporary.
+
+        Killed soon after it joined, a member starts from nothing again, and what only such members had would be lost.
+        """
+        with ThreadPoolExecutor(len(self.members)) as together:
+            list(together.map(lambda member: member.stop(), self.members))
 
     def direct(self, member: EmbeddedMongod) -> MongoClient[dict[str, Any]]:
         """Return a client of one member alone, with little patience."""
