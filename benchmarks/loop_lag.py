@@ -20,7 +20,7 @@ from benchmarks import program
 from benchmarks.lines import Result, number
 from benchmarks.mix import take, texts
 from benchmarks.scale import Scale
-from benchmarks.server import PATIENCE, connected, database, lost_of, recording
+from benchmarks.server import PATIENCE, connected, database, lost_of, record, recording
 from benchmarks.turns import percentile, settle, spread, turns
 from ocpp_mongo_plugin import MongoPlugin
 from ocpp_mongo_plugin.embedded import EmbeddedMongod
@@ -188,10 +188,7 @@ async def _burst(server: EmbeddedMongod, name: str, scale: Scale) -> Result:
         rounds = _Rounds(plugin, scale.pick(1.0, 3.0, 5.0))
 
         async def block() -> float:
-            for text in take(frames, STATIONS, first=1000 * (1 + len(drained))):
-                # Each station's own session, and answers that answer: a heap of open calls would be what is measured.
-                direction = "received" if text.is_answer else "sent"
-                plugin.record(text.station_id, direction, text.text, text.version, session=f"burst-{text.station_id}")
+            record(plugin, take(frames, STATIONS, first=1000 * (1 + len(drained))))
             rounds.others += frames
             begun = perf_counter()
             late = await rounds.lag_while(plugin.flush(PATIENCE))
