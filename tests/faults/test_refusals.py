@@ -34,8 +34,8 @@ TRIED_TWICE = {"10107 NotWritablePrimary", "91 ShutdownInProgress", "closeConnec
 ALWAYS = -1
 
 # Without the driver's own retries each failure is the sink's to judge. A server that says 91 is looked at again only
-# with the next heartbeat, ten seconds later by default.
-BARE = "&retryWrites=false&heartbeatFrequencyMS=500"
+# with the next heartbeat, ten seconds later by default; where the driver streams heartbeats, later still.
+BARE = "&retryWrites=false&heartbeatFrequencyMS=500&serverMonitoringMode=poll"
 
 
 @pytest.mark.parametrize("command", ["insert", "update"])
