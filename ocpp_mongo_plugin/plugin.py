@@ -11,6 +11,7 @@ import atexit
 import logging
 import os
 import re
+import sys
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
@@ -45,7 +46,6 @@ from ocpp_mongo_plugin.recording import Batch, Decoded, Item, without_credential
 from ocpp_mongo_plugin.redaction import MASK, Policy, Redactor
 from ocpp_mongo_plugin.repositories import Messages, MeterValues, Sessions, Stations, Transactions
 from ocpp_mongo_plugin.settings import (
-    DEFAULT_URI,
     PREFIX,
     Settings,
     read_settings,
@@ -114,7 +114,9 @@ class MongoPlugin:
         self._sink: Sink | None = None
         self._buffer: Buffer | None = None
         self._is_child = False
-        self._has_uri = self._handle is None and self.settings.uri.get_secret_value() != DEFAULT_URI
+        self._has_uri = self._handle is None and "uri" in self.settings.model_fields_set
+        self.gives_way = False
+        """Whether ChargePoints that another plugin records into the same collections are left to that one."""
         self._last = Statistics()
         self._documents: WeakKeyDictionary[asyncio.AbstractEventLoop, Documents] = WeakKeyDictionary()
         self._clients: list[Any] = []
@@ -137,12 +139,16 @@ class MongoPlugin:
 
     async def start(self) -> None:
         """Begin to record. Does not wait for MongoDB. Starting twice changes nothing."""
+        self.start_now()
+
+    def start_now(self) -> None:
+        """Do what ``start`` does, from any thread, with a loop or without one."""
         if self._sink is not None:
             return
         self._set_up()
-        self._capture.enable()
-        atexit.register(self._at_exit)
         _started_plugins.add(self)
+        _arrange()
+        self._capture.enable()
 
     def _set_up(self) -> None:
         """Open the journal, and start what carries frames to the store.
@@ -169,6 +175,14 @@ class MongoPlugin:
         self._persistence.offer = self._buffer.offer
         self._hooks.start()
         self._sink.start()
+        atexit.unregister(self._at_exit)
+        atexit.register(self._at_exit)
+        workers = sys.modules.get("multiprocessing.process")
+        if workers is not None and workers.parent_process() is not None:
+            from multiprocessing.util import Finalize  # noqa: PLC0415 - a worker has it
+
+            # Before Python 3.13 a worker that was forked ends without atexit.
+            Finalize(None, self._at_exit, exitpriority=_LAST)
 
     def _open_journal(self) -> Journal | None:
         """Return the journal that these settings ask for; None for memory, or, after a warning, where it cannot be."""
@@ -190,11 +204,16 @@ class MongoPlugin:
         return journal
 
     @property
+    def handle(self) -> Any:
+        """The database handle that was given, or None."""
+        return self._handle
+
+    @property
     def durability(self) -> str:
         """What the settings ask for: "memory", "journal" or "journal-sync"."""
         if self.settings.durability is not None:
             return self.settings.durability
-        return "journal" if self._has_uri and "PYTEST_CURRENT_TEST" not in os.environ else "memory"
+        return "journal" if self._has_uri and not _IN_PYTEST & os.environ.keys() else "memory"
 
     def _adopt(self) -> Iterator[AbandonedJournal]:
         try:
@@ -247,8 +266,19 @@ class MongoPlugin:
         finally:
             sink.join(0)  # also when this wait was cancelled: a sink that ends must not be offered more
             self._finish(sink)
-        stats = sink.statistics()
-        return ended and not stats.lost.get(SHUTDOWN) and not stats.waiting
+        return ended and _stored_all(sink)
+
+    def close_now(self, timeout: float | None = None) -> bool:
+        """Do what ``close`` does, from any thread, with a loop or without one; the caller's thread waits for it."""
+        sink = self._sink
+        if sink is None:
+            return True
+        limit = self.settings.shutdown_timeout if timeout is None else timeout
+        self._stop_capture()
+        sink.begin_close(limit)
+        ended = sink.join(limit)
+        self._finish(sink)
+        return ended and _stored_all(sink)
 
     def _stop_capture(self) -> None:
         self._capture.close_sessions("recording stopped")
@@ -257,6 +287,7 @@ class MongoPlugin:
     def _finish(self, sink: Sink) -> None:
         atexit.unregister(self._at_exit)
         _started_plugins.discard(self)
+        _arrange()
         self._last = sink.statistics()
         self._sink = None
         self._documents.clear()
@@ -501,6 +532,20 @@ class MongoPlugin:
             return MASK
         return redactor.pseudonym(id_tag) if personal == "pseudonymise" else id_tag
 
+    def shares_its_place_with(self, other: MongoPlugin) -> bool:
+        """Whether both store into the same collections, as far as their URIs and handles tell."""
+        return self._collections() == other._collections() and not self._servers().isdisjoint(other._servers())
+
+    def _servers(self) -> set[object]:
+        target = self._target()
+        if self._synchronous is not None and hosts_of(self._handle) is None:
+            return {id(self._synchronous.client)}  # in memory
+        return {_address(host.strip()) for host in target.server.split(",")}
+
+    def _collections(self) -> tuple[str, tuple[str, ...]]:
+        target = self._target()
+        return target.database, target.collections
+
     def _where(self) -> str:
         return self.settings.shown_uri if self._handle is None else "the given handle"
 
@@ -544,15 +589,43 @@ _PATIENCE = 600.0
 
 _started_plugins: WeakSet[MongoPlugin] = WeakSet()
 _of_parents: list[object] = []
+_arranging = threading.Lock()
+_IN_PYTEST = {"PYTEST_CURRENT_TEST", "PYTEST_VERSION"}
+"""While a test runs; and during the session, from pytest 8.2 on."""
+_LOOPBACK = ("127.0.0.1", "[::1]")
+_LAST = -1000
+"""After whatever a worker has left to do at its end."""
+
+
+def _arrange() -> None:
+    """Have those that give way know to whom."""
+    with _arranging:
+        started = list(_started_plugins)
+        for plugin in started:
+            if plugin.gives_way:
+                others = [other for other in started if not other.gives_way and plugin.shares_its_place_with(other)]
+                plugin._capture.gives_way_to = tuple(other._capture for other in others)  # noqa: SLF001 - of this module
+
+
+def _address(host: str) -> str:
+    """Return a host of a URI with its port, the loopback under one name."""
+    name, _, port = host.rpartition(":") if re.search(r":\d+$", host) else (host, "", "")
+    return f"{'localhost' if name in _LOOPBACK else name}:{port or 27017}"
+
+
+def _stored_all(sink: Sink) -> bool:
+    stats = sink.statistics()
+    return not stats.lost.get(SHUTDOWN) and not stats.waiting
 
 
 def _after_fork() -> None:
+    _arranging.release()
     for plugin in list(_started_plugins):
         plugin._forked()  # noqa: SLF001 - of this module
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
+    os.register_at_fork(before=_arranging.acquire, after_in_parent=_arranging.release, after_in_child=_after_fork)
 
 
 async def _until_room(buffer: Buffer, most: float) -> None:
