@@ -19,11 +19,10 @@ from datetime import datetime, timezone
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, TypeAlias, cast
+from typing import Any, TypeAlias
 from weakref import WeakKeyDictionary, WeakSet
 
 import platformdirs
-import pymongo
 from pymongo.errors import ConfigurationError, InvalidURI
 from pymongo.uri_parser import parse_uri
 
@@ -32,7 +31,8 @@ from ocpp_mongo_plugin.capture import Capture
 from ocpp_mongo_plugin.changes import Document
 from ocpp_mongo_plugin.dead_letters import DeadLetterFiles
 from ocpp_mongo_plugin.documents import Documents, Gap, bind
-from ocpp_mongo_plugin.driver_errors import hosts_of, translated
+from ocpp_mongo_plugin.driver_errors import translated
+from ocpp_mongo_plugin.drivers import ByHandle, ByUri, collection_of
 from ocpp_mongo_plugin.errors import ArgumentError, NotStartedError, SettingError, StoreUnavailableError
 from ocpp_mongo_plugin.facts import TransactionEdit
 from ocpp_mongo_plugin.frames import Frame, Origin, SessionChange, Undelivered, decode
@@ -56,9 +56,6 @@ from ocpp_mongo_plugin.sink import Health, Sink, Statistics, awaited_signal
 from ocpp_mongo_plugin.store import Store, recorder_name
 from ocpp_mongo_plugin.transactions import ID_TAG_FIELDS
 
-if TYPE_CHECKING:
-    from pymongo.database import Database
-
 logger = logging.getLogger("ocpp_mongo_plugin")
 
 _APPLICATION = "ocpp-mongo-plugin"
@@ -70,7 +67,8 @@ class MongoPlugin:
 
     Args:
         uri: MongoDB connection string; else ``OCPP_MONGO_URI``, else localhost.
-        database: a name, or a Motor or mongomock-motor database handle (then ``uri`` is not used).
+        database: a name, or a database handle of Motor (Beanie 1), PyMongo's async client (Beanie 2) or
+            mongomock-motor (then ``uri`` is not used).
         record_all: record every ChargePoint of the process; else only what ``attach`` is given.
         settings: any field of :class:`~ocpp_mongo_plugin.settings.Settings`.
 
@@ -87,13 +85,17 @@ class MongoPlugin:
         **settings: Any,
     ) -> None:
         name = database if isinstance(database, str) else None
-        self._handle = None if isinstance(database, str) else database
-        if uri is not None and self._handle is not None:
+        handle = None if isinstance(database, str) else database
+        if uri is not None and handle is not None:
             raise SettingError("give either a uri or a database handle, not both: a handle has its own server")
         self.settings: Settings = read_settings({"uri": uri, "database": name, "record_all": record_all, **settings})
-        self._synchronous = None if self._handle is None else _synchronous(self._handle)
-        if self._handle is None:
+        self._driver: ByUri | ByHandle
+        if handle is None:
             check_uri(self.settings)
+            secret = self.settings.uri.get_secret_value()
+            self._driver = ByUri(secret, self.settings.database, **self._client_options())
+        else:
+            self._driver = ByHandle(handle)
         self._recorder = ""
         self._persistence = _Persistence()
         self._hooks = Hooks(self._persistence, load_entry_points=self.settings.load_plugins)
@@ -114,10 +116,9 @@ class MongoPlugin:
         self._sink: Sink | None = None
         self._buffer: Buffer | None = None
         self._is_child = False
-        self._has_uri = self._handle is None and self.settings.uri.get_secret_value() != DEFAULT_URI
+        self._has_uri = handle is None and self.settings.uri.get_secret_value() != DEFAULT_URI
         self._last = Statistics()
         self._documents: WeakKeyDictionary[asyncio.AbstractEventLoop, Documents] = WeakKeyDictionary()
-        self._clients: list[Any] = []
         self.messages = Messages(self)
         self.transactions = Transactions(self)
         self.stations = Stations(self)
@@ -204,8 +205,8 @@ class MongoPlugin:
         return adopt(root, self._target())
 
     def _target(self) -> Target:
-        if self._handle is not None:
-            return Target(hosts_of(self._handle) or "memory", self._handle.name, unusual_collections(self.settings))
+        if isinstance(self._driver, ByHandle):
+            return Target(self._driver.hosts or "memory", self._driver.name, unusual_collections(self.settings))
         return target_of(self.settings)
 
     def _cleaned_in_turn(self, item: Item) -> Item | None:
@@ -247,6 +248,7 @@ class MongoPlugin:
         finally:
             sink.join(0)  # also when this wait was cancelled: a sink that ends must not be offered more
             self._finish(sink)
+            await self._driver.close()
         stats = sink.statistics()
         return ended and not stats.lost.get(SHUTDOWN) and not stats.waiting
 
@@ -260,9 +262,6 @@ class MongoPlugin:
         self._last = sink.statistics()
         self._sink = None
         self._documents.clear()
-        for client in self._clients:
-            client.close()
-        self._clients.clear()
 
     def _at_exit(self) -> None:
         """Store what waits when the program ends without closing us."""
@@ -280,8 +279,7 @@ class MongoPlugin:
         self._redacting = threading.RLock()
         self._hooks.forked()
         # Its driver must not be closed: its sockets are the parent's. So it is kept, and not used again.
-        _of_parents.append((self._sink, *self._clients, *self._documents.values()))
-        self._clients = []
+        _of_parents.append((self._sink, *self._driver.forked(), *self._documents.values()))
         self._documents = WeakKeyDictionary()
         self._sink, self._buffer = None, None
         self._is_child = True
@@ -412,7 +410,7 @@ class MongoPlugin:
         bound = await self.documents()
         query = {} if station_id is None else {"station_id": {"$eq": station_id}}
         with bound.translated("reading gaps"):
-            gaps = bound.messages.get_motor_collection().database[self.settings.gaps_collection]
+            gaps = collection_of(bound.messages).database[self.settings.gaps_collection]
             found = await gaps.find(query, {"_id": 0}).sort("created_at", -1).to_list(None)
         return [Gap.model_validate(document) for document in found]
 
@@ -448,7 +446,7 @@ class MongoPlugin:
         if bound is None:
             bound = bind(self.settings)
             with translated("reading"):
-                await bound.init(self._readable())
+                await bound.init(self._driver.reading())
             self._documents[loop] = bound
         return bound
 
@@ -462,7 +460,7 @@ class MongoPlugin:
             for key, name in self.settings.collections().items():
                 document = getattr(bound, key)
                 found[name] = await document.find(of_values if key == "meter_values" else query).count()
-            letters = bound.messages.get_motor_collection().database[self.settings.dead_letters_collection]
+            letters = collection_of(bound.messages).database[self.settings.dead_letters_collection]
             found[self.settings.dead_letters_collection] = await letters.count_documents(query)
         return found
 
@@ -470,15 +468,6 @@ class MongoPlugin:
         """Have a program's word about a transaction take its place among the frames."""
         self._started().buffer.offer(self._impersonal(edit))
         await self.flush()
-
-    def _readable(self) -> Any:
-        if self._handle is not None:
-            return self._handle
-        from motor.motor_asyncio import AsyncIOMotorClient  # noqa: PLC0415 - only readers pay for Motor
-
-        client: Any = AsyncIOMotorClient(self.settings.uri.get_secret_value(), **self._client_options())
-        self._clients.append(client)
-        return client[self.settings.database]
 
     # -- inside ------------------------------------------------------------------------------------------------
 
@@ -502,7 +491,7 @@ class MongoPlugin:
         return redactor.pseudonym(id_tag) if personal == "pseudonymise" else id_tag
 
     def _where(self) -> str:
-        return self.settings.shown_uri if self._handle is None else "the given handle"
+        return self.settings.shown_uri if isinstance(self._driver, ByUri) else "the given handle"
 
     def _client_options(self) -> Document:
         timeout = int(self.settings.operation_timeout * 1000)
@@ -522,12 +511,8 @@ class MongoPlugin:
             files = DeadLetterFiles(journal_root(self.settings) / self._target().directory)
         except JournalError:
             files = None
-        if self._synchronous is not None:
-            return Store(self._synchronous, self.settings, self._recorder, files=files)
-        client: pymongo.MongoClient[Any] = pymongo.MongoClient(
-            self.settings.uri.get_secret_value(), **self._client_options()
-        )
-        return Store(client[self.settings.database], self.settings, self._recorder, close=client.close, files=files)
+        database, close = self._driver.writing()
+        return Store(database, self.settings, self._recorder, close=close, files=files)
 
 
 _Waiting: TypeAlias = Callable[[], "Awaitable[None] | None"]
@@ -738,17 +723,6 @@ class _Listener:
                 at=datetime.now(tz=_UTC),
             )
             self._hooks.later("ocpp_frames_lost", value)
-
-
-def _synchronous(handle: Any) -> Database[Any]:
-    """Return the synchronous database inside a Motor or mongomock-motor handle: it works from any thread."""
-    inside = getattr(handle, "delegate", None)
-    module = type(inside).__module__
-    if inside is not None and type(inside).__name__ == "Database" and module.startswith(("pymongo.", "mongomock.")):
-        return cast("Database[Any]", inside)
-    kind = type(handle).__name__
-    hint = "; pass client['name'], the database, instead of the client" if kind.endswith("Client") else ""
-    raise SettingError(f"database takes a name, or a Motor or mongomock-motor database handle, not {kind}{hint}")
 
 
 def check_uri(settings: Settings) -> None:
