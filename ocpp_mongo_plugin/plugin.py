@@ -20,11 +20,10 @@ from datetime import datetime, timezone
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, TypeAlias, cast
+from typing import Any, TypeAlias
 from weakref import WeakKeyDictionary, WeakSet
 
 import platformdirs
-import pymongo
 from pymongo.errors import ConfigurationError, InvalidURI
 from pymongo.uri_parser import parse_uri
 
@@ -33,7 +32,8 @@ from ocpp_mongo_plugin.capture import Capture
 from ocpp_mongo_plugin.changes import Document
 from ocpp_mongo_plugin.dead_letters import DeadLetterFiles
 from ocpp_mongo_plugin.documents import Documents, Gap, bind
-from ocpp_mongo_plugin.driver_errors import hosts_of, translated
+from ocpp_mongo_plugin.driver_errors import translated
+from ocpp_mongo_plugin.drivers import ByHandle, ByUri, collection_of
 from ocpp_mongo_plugin.errors import ArgumentError, NotStartedError, SettingError, StoreUnavailableError
 from ocpp_mongo_plugin.facts import TransactionEdit
 from ocpp_mongo_plugin.frames import Frame, Origin, SessionChange, Undelivered, decode
@@ -56,9 +56,6 @@ from ocpp_mongo_plugin.sink import Health, Sink, Statistics, awaited_signal
 from ocpp_mongo_plugin.store import Store, recorder_name
 from ocpp_mongo_plugin.transactions import ID_TAG_FIELDS
 
-if TYPE_CHECKING:
-    from pymongo.database import Database
-
 logger = logging.getLogger("ocpp_mongo_plugin")
 
 _APPLICATION = "ocpp-mongo-plugin"
@@ -70,7 +67,8 @@ class MongoPlugin:
 
     Args:
         uri: MongoDB connection string; else ``OCPP_MONGO_URI``, else localhost.
-        database: a name, or a Motor or mongomock-motor database handle (then ``uri`` is not used).
+        database: a name, or a database handle of Motor (Beanie 1), PyMongo's async client (Beanie 2) or
+            mongomock-motor (then ``uri`` is not used).
         record_all: record every ChargePoint of the process; else only what ``attach`` is given.
         settings: any field of :class:`~ocpp_mongo_plugin.settings.Settings`.
 
@@ -87,13 +85,17 @@ class MongoPlugin:
         **settings: Any,
     ) -> None:
         name = database if isinstance(database, str) else None
-        self._handle = None if isinstance(database, str) else database
-        if uri is not None and self._handle is not None:
+        handle = None if isinstance(database, str) else database
+        if uri is not None and handle is not None:
             raise SettingError("give either a uri or a database handle, not both: a handle has its own server")
         self.settings: Settings = read_settings({"uri": uri, "database": name, "record_all": record_all, **settings})
-        self._synchronous = None if self._handle is None else _synchronous(self._handle)
-        if self._handle is None:
+        self._driver: ByUri | ByHandle
+        if handle is None:
             check_uri(self.settings)
+            secret = self.settings.uri.get_secret_value()
+            self._driver = ByUri(secret, self.settings.database, **self._client_options())
+        else:
+            self._driver = ByHandle(handle)
         self._recorder = ""
         self._persistence = _Persistence()
         self._hooks = Hooks(self._persistence, load_entry_points=self.settings.load_plugins)
@@ -114,12 +116,11 @@ class MongoPlugin:
         self._sink: Sink | None = None
         self._buffer: Buffer | None = None
         self._is_child = False
-        self._has_uri = self._handle is None and "uri" in self.settings.model_fields_set
+        self._has_uri = handle is None and "uri" in self.settings.model_fields_set
         self.gives_way = False
         """Whether ChargePoints that another plugin records into the same collections are left to that one."""
         self._last = Statistics()
         self._documents: WeakKeyDictionary[asyncio.AbstractEventLoop, Documents] = WeakKeyDictionary()
-        self._clients: list[Any] = []
         self.messages = Messages(self)
         self.transactions = Transactions(self)
         self.stations = Stations(self)
@@ -206,7 +207,7 @@ class MongoPlugin:
     @property
     def handle(self) -> Any:
         """The database handle that was given, or None."""
-        return self._handle
+        return self._driver.handle if isinstance(self._driver, ByHandle) else None
 
     @property
     def durability(self) -> str:
@@ -223,8 +224,8 @@ class MongoPlugin:
         return adopt(root, self._target())
 
     def _target(self) -> Target:
-        if self._handle is not None:
-            return Target(hosts_of(self._handle) or "memory", self._handle.name, unusual_collections(self.settings))
+        if isinstance(self._driver, ByHandle):
+            return Target(self._driver.hosts or "memory", self._driver.name, unusual_collections(self.settings))
         return target_of(self.settings)
 
     def _cleaned_in_turn(self, item: Item) -> Item | None:
@@ -266,6 +267,7 @@ class MongoPlugin:
         finally:
             sink.join(0)  # also when this wait was cancelled: a sink that ends must not be offered more
             self._finish(sink)
+            await self._driver.close()
         return ended and _stored_all(sink)
 
     def close_now(self, timeout: float | None = None) -> bool:
@@ -278,6 +280,7 @@ class MongoPlugin:
         sink.begin_close(limit)
         ended = sink.join(limit)
         self._finish(sink)
+        self._driver.close_now()
         return ended and _stored_all(sink)
 
     def _stop_capture(self) -> None:
@@ -291,9 +294,6 @@ class MongoPlugin:
         self._last = sink.statistics()
         self._sink = None
         self._documents.clear()
-        for client in self._clients:
-            client.close()
-        self._clients.clear()
 
     def _at_exit(self) -> None:
         """Store what waits when the program ends without closing us."""
@@ -311,8 +311,7 @@ class MongoPlugin:
         self._redacting = threading.RLock()
         self._hooks.forked()
         # Its driver must not be closed: its sockets are the parent's. So it is kept, and not used again.
-        _of_parents.append((self._sink, *self._clients, *self._documents.values()))
-        self._clients = []
+        _of_parents.append((self._sink, *self._driver.forked(), *self._documents.values()))
         self._documents = WeakKeyDictionary()
         self._sink, self._buffer = None, None
         self._is_child = True
@@ -443,7 +442,7 @@ class MongoPlugin:
         bound = await self.documents()
         query = {} if station_id is None else {"station_id": {"$eq": station_id}}
         with bound.translated("reading gaps"):
-            gaps = bound.messages.get_motor_collection().database[self.settings.gaps_collection]
+            gaps = collection_of(bound.messages).database[self.settings.gaps_collection]
             found = await gaps.find(query, {"_id": 0}).sort("created_at", -1).to_list(None)
         return [Gap.model_validate(document) for document in found]
 
@@ -479,7 +478,7 @@ class MongoPlugin:
         if bound is None:
             bound = bind(self.settings)
             with translated("reading"):
-                await bound.init(self._readable())
+                await bound.init(self._driver.reading())
             self._documents[loop] = bound
         return bound
 
@@ -493,7 +492,7 @@ class MongoPlugin:
             for key, name in self.settings.collections().items():
                 document = getattr(bound, key)
                 found[name] = await document.find(of_values if key == "meter_values" else query).count()
-            letters = bound.messages.get_motor_collection().database[self.settings.dead_letters_collection]
+            letters = collection_of(bound.messages).database[self.settings.dead_letters_collection]
             found[self.settings.dead_letters_collection] = await letters.count_documents(query)
         return found
 
@@ -501,15 +500,6 @@ class MongoPlugin:
         """Have a program's word about a transaction take its place among the frames."""
         self._started().buffer.offer(self._impersonal(edit))
         await self.flush()
-
-    def _readable(self) -> Any:
-        if self._handle is not None:
-            return self._handle
-        from motor.motor_asyncio import AsyncIOMotorClient  # noqa: PLC0415 - only readers pay for Motor
-
-        client: Any = AsyncIOMotorClient(self.settings.uri.get_secret_value(), **self._client_options())
-        self._clients.append(client)
-        return client[self.settings.database]
 
     # -- inside ------------------------------------------------------------------------------------------------
 
@@ -537,17 +527,16 @@ class MongoPlugin:
         return self._collections() == other._collections() and not self._servers().isdisjoint(other._servers())
 
     def _servers(self) -> set[object]:
-        target = self._target()
-        if self._synchronous is not None and hosts_of(self._handle) is None:
-            return {id(self._synchronous.client)}  # in memory
-        return {_address(host.strip()) for host in target.server.split(",")}
+        if isinstance(self._driver, ByHandle) and self._driver.hosts is None:
+            return {id(self._driver.writing()[0].client)}  # in memory
+        return {_address(host.strip()) for host in self._target().server.split(",")}
 
     def _collections(self) -> tuple[str, tuple[str, ...]]:
         target = self._target()
         return target.database, target.collections
 
     def _where(self) -> str:
-        return self.settings.shown_uri if self._handle is None else "the given handle"
+        return self.settings.shown_uri if isinstance(self._driver, ByUri) else "the given handle"
 
     def _client_options(self) -> Document:
         timeout = int(self.settings.operation_timeout * 1000)
@@ -567,12 +556,8 @@ class MongoPlugin:
             files = DeadLetterFiles(journal_root(self.settings) / self._target().directory)
         except JournalError:
             files = None
-        if self._synchronous is not None:
-            return Store(self._synchronous, self.settings, self._recorder, files=files)
-        client: pymongo.MongoClient[Any] = pymongo.MongoClient(
-            self.settings.uri.get_secret_value(), **self._client_options()
-        )
-        return Store(client[self.settings.database], self.settings, self._recorder, close=client.close, files=files)
+        database, close = self._driver.writing()
+        return Store(database, self.settings, self._recorder, close=close, files=files)
 
 
 _Waiting: TypeAlias = Callable[[], "Awaitable[None] | None"]
@@ -811,17 +796,6 @@ class _Listener:
                 at=datetime.now(tz=_UTC),
             )
             self._hooks.later("ocpp_frames_lost", value)
-
-
-def _synchronous(handle: Any) -> Database[Any]:
-    """Return the synchronous database inside a Motor or mongomock-motor handle: it works from any thread."""
-    inside = getattr(handle, "delegate", None)
-    module = type(inside).__module__
-    if inside is not None and type(inside).__name__ == "Database" and module.startswith(("pymongo.", "mongomock.")):
-        return cast("Database[Any]", inside)
-    kind = type(handle).__name__
-    hint = "; pass client['name'], the database, instead of the client" if kind.endswith("Client") else ""
-    raise SettingError(f"database takes a name, or a Motor or mongomock-motor database handle, not {kind}{hint}")
 
 
 def check_uri(settings: Settings) -> None:
