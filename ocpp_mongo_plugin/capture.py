@@ -729,7 +729,11 @@ def _is_over_ours(function: Any, cls: type) -> bool:
 
 def _base_init_subclass(base: type) -> Callable[..., None]:
     def __init_subclass__(cls: type, **keywords: Any) -> None:  # noqa: N807 - it is that method
-        super(base, cls).__init_subclass__(**keywords)  # type: ignore[arg-type]
+        try:
+            super(base, cls).__init_subclass__(**keywords)  # type: ignore[arg-type]
+        except BaseException as error:
+            _step_out(error)
+            raise
         _guarded(_seam.cover_new, cls)
 
     return __init_subclass__
@@ -738,7 +742,11 @@ def _base_init_subclass(base: type) -> Callable[..., None]:
 def _own_init_subclass(original: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(original)
     def __init_subclass__(cls: type, *arguments: Any, **keywords: Any) -> None:  # noqa: N807
-        original(cls, *arguments, **keywords)
+        try:
+            original(cls, *arguments, **keywords)
+        except BaseException as error:
+            _step_out(error)
+            raise
         _guarded(_seam.cover_new, cls)
 
     return __init_subclass__
@@ -761,6 +769,7 @@ async def _follow(call: _Call, awaitable: Any) -> Any:
         result = await awaitable
     except BaseException as error:
         _guarded(_left, call, error)
+        _step_out(error)
         raise
     else:
         _guarded(_left, call, None)
@@ -768,6 +777,12 @@ async def _follow(call: _Call, awaitable: Any) -> Any:
     finally:
         with contextlib.suppress(ValueError):  # closed from another context, as a discarded coroutine is
             _enclosing.reset(token)
+
+
+def _step_out(error: BaseException) -> None:
+    """Take the frame that handles the error off its traceback, before a plain ``raise``: it is none of the host's."""
+    if error.__traceback__ is not None:
+        error.__traceback__ = error.__traceback__.tb_next
 
 
 def _is_inner(method: str, arguments: tuple[Any, ...]) -> bool:
@@ -780,39 +795,50 @@ def _wrapped(cls: type, method: str, original: Any) -> Any:
     """Return a function that stands in for ``original``, coroutine function or not, and reports its calls."""
     asks_inward = _asks_inward(original, method)
     enter = functools.partial(_guarded, _entered, cls, method, asks_inward)
+    wrap = _wrapped_coroutine if inspect.iscoroutinefunction(original) else _wrapped_plain
+    return wrap(method, original, enter)
 
-    if inspect.iscoroutinefunction(original):
 
-        @functools.wraps(original)
-        async def wrapper(*arguments: Any, **keywords: Any) -> Any:
-            if _seam.captures and arguments and not _is_inner(method, arguments):
-                pace = _seam.pace(arguments[0])
-                if pace is not None:
-                    await pace
+def _wrapped_coroutine(method: str, original: Any, enter: Callable[..., _Call | None]) -> Any:
+    @functools.wraps(original)
+    async def wrapper(*arguments: Any, **keywords: Any) -> Any:
+        if _seam.captures and arguments and not _is_inner(method, arguments):
+            pace = _seam.pace(arguments[0])
+            if pace is not None:
+                await pace
+        try:
             coroutine = original(*arguments, **keywords)
             call = enter(arguments, keywords) if _seam.captures else None
             return await (coroutine if call is None else _follow(call, coroutine))
+        except BaseException as error:
+            _step_out(error)
+            raise
 
-    else:
+    return wrapper
 
-        @functools.wraps(original)
-        def wrapper(*arguments: Any, **keywords: Any) -> Any:
-            call = enter(arguments, keywords) if _seam.captures else None
-            if call is None:
-                return original(*arguments, **keywords)
-            token = _enclosing.set(call)
-            try:
-                result = original(*arguments, **keywords)
-            except BaseException as error:
+
+def _wrapped_plain(method: str, original: Any, enter: Callable[..., _Call | None]) -> Any:
+    @functools.wraps(original)
+    def wrapper(*arguments: Any, **keywords: Any) -> Any:
+        call = enter(arguments, keywords) if _seam.captures else None
+        token = _enclosing.set(call) if call is not None else None
+        try:
+            result = original(*arguments, **keywords)
+        except BaseException as error:
+            if call is not None:
                 _guarded(_left, call, error)
-                raise
-            finally:
+            _step_out(error)
+            raise
+        finally:
+            if token is not None:
                 _enclosing.reset(token)
-            if isinstance(result, types.CoroutineType):
-                return _follow(call, result)
-            if method != "start":  # a start() that is not awaited only sets something going
-                _guarded(_left, call, None)
+        if call is None:
             return result
+        if isinstance(result, types.CoroutineType):
+            return _follow(call, result)
+        if method != "start":  # a start() that is not awaited only sets something going
+            _guarded(_left, call, None)
+        return result
 
     return wrapper
 
@@ -822,19 +848,21 @@ def _with_short_way(original: Any, long_way: Any, direction: Direction) -> Any:
 
     @functools.wraps(original)
     async def wrapper(*arguments: Any, **keywords: Any) -> Any:
-        only = _seam.only
-        if only is None or keywords or len(arguments) != 2 or type(arguments[1]) is not str:  # noqa: PLR2004
-            return await long_way(*arguments, **keywords)
-        plain = _guarded(only.plain_line, arguments[0])
-        if plain is None:
-            return await long_way(*arguments)
-        line, version = plain
-        frame = _guarded(line.record, direction, arguments[1], version)
+        frame = None
         try:
+            only = _seam.only
+            if only is None or keywords or len(arguments) != 2 or type(arguments[1]) is not str:  # noqa: PLR2004
+                return await long_way(*arguments, **keywords)
+            plain = _guarded(only.plain_line, arguments[0])
+            if plain is None:
+                return await long_way(*arguments)
+            line, version = plain
+            frame = _guarded(line.record, direction, arguments[1], version)
             return await original(*arguments)
         except BaseException as error:
             if direction == "sent" and frame is not None:
                 _guarded(line.undelivered, frame, error)
+            _step_out(error)
             raise
 
     return wrapper

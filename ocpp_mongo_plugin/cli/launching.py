@@ -71,7 +71,7 @@ def _look_at(options: Options) -> None:
         SettingError: a setting is wrong.
     """
     from ocpp_mongo_plugin.cli.server import connected, settings_of  # noqa: PLC0415
-    from ocpp_mongo_plugin.plugin import check_uri  # noqa: PLC0415
+    from ocpp_mongo_plugin.settings import check_uri  # noqa: PLC0415
 
     settings = settings_of(None, None)
     check_uri(settings)
