@@ -119,7 +119,7 @@ def _new(given: Mapping[str, Any]) -> MongoPlugin:
     from ocpp_mongo_plugin.plugin import MongoPlugin  # noqa: PLC0415 - it takes the driver
 
     plugin = MongoPlugin(**given)
-    if plugin.handle is None and "uri" not in plugin.settings.model_fields_set and not switches.is_on(switches.DISABLE):
+    if plugin.handle is None and not plugin.settings.has_uri and not switches.is_on(switches.DISABLE):
         where, kept = plugin.settings.shown_uri, plugin.durability
         logger.warning("OCPP_MONGO_URI is not set: recording into %s, and frames wait in %s", where, kept)
     return plugin

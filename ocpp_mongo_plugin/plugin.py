@@ -113,7 +113,7 @@ class MongoPlugin:
         self._sink: Sink | None = None
         self._buffer: Buffer | None = None
         self._is_child = False
-        self._has_uri = handle is None and "uri" in self.settings.model_fields_set
+        self._has_uri = handle is None and self.settings.has_uri
         self.gives_way = False
         """Whether ChargePoints that another plugin records into the same collections are left to that one."""
         self._last = Statistics()

@@ -170,6 +170,11 @@ class Settings(BaseSettings):
         return self
 
     @property
+    def has_uri(self) -> bool:
+        """Whether somebody gave a URI, if only the one that is the default."""
+        return "uri" in self.model_fields_set
+
+    @property
     def shown_uri(self) -> str:
         """The URI without its password, and without its options: those can be secret, too."""
         return without_password(self.uri.get_secret_value()).partition("?")[0]
