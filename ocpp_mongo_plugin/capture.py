@@ -560,6 +560,8 @@ class _Call:
         "cls",
         "frames",
         "given",
+        "inside",
+        "is_inside",
         "layer",
         "method",
         "outer",
@@ -588,6 +590,9 @@ class _Call:
         """Whether its frame is on record."""
         self.given = False
         """Whether its frame was recorded here on behalf of a call further in that has not come yet."""
+        self.inside = 0
+        """How many calls further in that go on inward are on their way, and how often it is to be finished."""
+        self.is_inside = False
         self.over = False
         self.outer = self._enclosing()
         """The call that this one is an inner part of, or None when it is a frame of its own."""
@@ -631,8 +636,20 @@ class _Call:
             if frame is not None:
                 self.frames.append((line, frame))
 
+    def finish_soon(self) -> bool:
+        """Finish when the tasks that were just made have begun; return False when there is no loop for that."""
+        try:
+            asyncio.get_running_loop().call_soon(_guarded, self.finish)
+        except RuntimeError:
+            return False
+        self.inside += 1
+        return True
+
     def finish(self) -> None:
-        """Wait for no call further in any more."""
+        """Wait for no call further in any more, unless one is on its way."""
+        self.inside -= 1
+        if self.inside:
+            return
         for line in self.waiting:
             line.take_back(self)
         self.settle()
@@ -970,7 +987,7 @@ def _wrapped(way: _Way, original: Any) -> Any:
             if isinstance(result, Coroutine):
                 return _follow(call, result)
             if method != "start":  # a start() that is not awaited only sets something going
-                call.spawns = call.spawns or inspect.isawaitable(result)
+                call.root.spawns = call.root.spawns or inspect.isawaitable(result)
                 _guarded(_left, call, None)
             return result
 
@@ -1046,7 +1063,10 @@ def _enter_send(call: _Call, goes_inward: bool, wanted: list[Capture]) -> None:
         call.frames = root.frames
     elif goes_inward:
         root.text = call.text
+        root.spawns = root.spawns or call.spawns
+        root.inside += 1
         call.recorded = True
+        call.is_inside = True
     elif root.given and root.is_given_as(call.text):
         root.given = False  # this one is on record: its outer call, or something that came between, saw to it
         call.recorded = True
@@ -1062,8 +1082,11 @@ def _enter_send(call: _Call, goes_inward: bool, wanted: list[Capture]) -> None:
 def _left(call: _Call, error: BaseException | None) -> None:
     call.end()
     if call.method == "_send":
-        if call.spawns and error is None and call.waiting and not call.recorded and _soon(call.finish):
-            return
+        root = call.root
+        if call.is_inside:
+            root.inside -= 1
+        if root.over and not root.recorded and error is None and root.spawns and root.finish_soon():
+            return  # what it has left to a task will say its text
         _leave_send(call, error)
     elif call.method == "start" and call.outer is None:
         for capture in _seam.captures:
@@ -1071,17 +1094,10 @@ def _left(call: _Call, error: BaseException | None) -> None:
                 _guarded(capture.ended, call.charge_point, error)
 
 
-def _soon(step: Callable[[], None]) -> bool:
-    """Have the loop do that after the tasks that were just made; False when there is no loop."""
-    try:
-        asyncio.get_running_loop().call_soon(_guarded, step)
-    except RuntimeError:
-        return False
-    return True
-
-
 def _leave_send(call: _Call, error: BaseException | None) -> None:
-    call.finish()
+    for line in call.waiting:
+        line.take_back(call)
+    call.settle()
     if error is not None:
         while call.frames:
             line, frame = call.frames.pop()
