@@ -70,9 +70,7 @@ async def test_a_csms_and_a_station_with_no_line_of_code_changed(mongo_uri: str,
     try:
         url = (await asyncio.wait_for(csms.stdout.readline(), 30)).decode().split()[-1].rstrip("/")
         async with relay(url, wire) as through:
-            station = asyncio.to_thread(
-                recorded, mongo_uri, names[1], sys.executable, PROGRAMS / "station.py", through
-            )
+            station = asyncio.to_thread(recorded, mongo_uri, names[1], sys.executable, PROGRAMS / "station.py", through)
             assert same(await station) == (0, b"60\n", b"")
         csms.send_signal(signal.SIGINT)
         assert await asyncio.wait_for(csms.wait(), 30) == 0
@@ -285,7 +283,9 @@ def test_an_unrelated_child_finds_the_path_of_the_user(mongo_uri: str, plain: An
 
 
 def test_a_path_that_somebody_changed_on_the_way_is_kept_as_changed(mongo_uri: str, plain: Any):
-    command = f"PYTHONPATH=/first:$PYTHONPATH exec {sys.executable} -c '{CHILD}'".replace("'PYTHONPATH'", '"PYTHONPATH"')
+    command = f"PYTHONPATH=/first:$PYTHONPATH exec {sys.executable} -c '{CHILD}'".replace(
+        "'PYTHONPATH'", '"PYTHONPATH"'
+    )
     command = command.replace("'ocpp_mongo_plugin.auto'", '"ocpp_mongo_plugin.auto"')
     done = recorded(mongo_uri, plain.name, "sh", "-c", command, env=environment(PYTHONPATH="/one"))
     assert done.stdout.decode() == f"{['/first:/one', True]}\n"
@@ -301,7 +301,17 @@ def test_programs_that_the_program_starts_are_recorded_when_that_is_asked_for(mo
 
 
 def test_the_program_has_the_place_of_the_launcher(mongo_uri: str, plain: Any):
-    command = [*RUN, "--uri", mongo_uri, "--database", plain.name, "--", sys.executable, "-c", "import os; print(os.getpid())"]
+    command = [
+        *RUN,
+        "--uri",
+        mongo_uri,
+        "--database",
+        plain.name,
+        "--",
+        sys.executable,
+        "-c",
+        "import os; print(os.getpid())",
+    ]
     with subprocess.Popen(command, env=environment(), stdout=subprocess.PIPE) as process:
         assert int(process.communicate(timeout=30)[0]) == process.pid
 
@@ -382,11 +392,14 @@ def test_an_interpreter_without_the_package_says_so_where_ocpp_is(tmp_path: Path
     python = tmp_path / "other" / "bin" / "python"
     site = finished(python, "-c", "import site; print(site.getsitepackages()[0])").stdout.decode().strip()
     if has_ocpp:
-        shutil.copytree(Path(json.loads(finished(sys.executable, "-c", "import json, ocpp; print(json.dumps(ocpp.__file__))").stdout)).parent, Path(site) / "ocpp")
+        shutil.copytree(
+            Path(
+                json.loads(finished(sys.executable, "-c", "import json, ocpp; print(json.dumps(ocpp.__file__))").stdout)
+            ).parent,
+            Path(site) / "ocpp",
+        )
     done = finished(*RUN, "--no-check", "--uri", NOBODY, "--", python, "-c", "print('ran')")
     assert (done.returncode, done.stdout) == (0, b"ran\n")
     assert done.stderr.count(b"\n") == lines
     if lines:
-        assert done.stderr.decode() == (
-            f"ocpp-mongo: {python} is not recorded: No module named 'ocpp_mongo_plugin'\n"
-        )
+        assert done.stderr.decode() == (f"ocpp-mongo: {python} is not recorded: No module named 'ocpp_mongo_plugin'\n")

@@ -17,9 +17,7 @@ async def main(url):
         started = await station.call(
             call.StartTransaction(connector_id=1, id_tag="ANNA", meter_start=1000, timestamp=now)
         )
-        await station.call(
-            call.StopTransaction(meter_stop=2500, timestamp=now, transaction_id=started.transaction_id)
-        )
+        await station.call(call.StopTransaction(meter_stop=2500, timestamp=now, transaction_id=started.transaction_id))
         reading.cancel()
     print(booted.interval)  # of tests/programs/web_app.py: the worker that answered
 
