@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import beanie
@@ -41,15 +41,15 @@ class ByUri:
     def __init__(self, host: str | list[str] | None, name: str, **options: Any) -> None:
         """Open clients of ``host``, a URI as a rule, with ``options``, and of those the database ``name``."""
         self._host, self._name, self._options = host, name, options
-        self._opened: list[tuple[asyncio.AbstractEventLoop, Any]] = []
+        self._opened: list[tuple[asyncio.AbstractEventLoop, AsyncGenerator[None]]] = []
 
     def writing(self) -> Writing:
         """Open the database that the calling thread writes to."""
         client: pymongo.MongoClient[Any] = pymongo.MongoClient(self._host, **self._options)
         return client[self._name], client.close
 
-    def reading(self) -> Any:
-        """Open a database that the installed Beanie reads on the running loop."""
+    async def reading(self) -> Any:
+        """Open a database that the installed Beanie reads on the running loop; it is closed with that, or before."""
         client: Any
         if READS_WITH_MOTOR:
             from motor.motor_asyncio import AsyncIOMotorClient  # noqa: PLC0415 - Beanie 2 comes without it
@@ -57,20 +57,20 @@ class ByUri:
             client = AsyncIOMotorClient(self._host, **self._options)
         else:
             client = pymongo.AsyncMongoClient(self._host, **self._options)
-        self._opened.append((asyncio.get_running_loop(), client))
+        open_client = _open(client)
+        await anext(open_client)
+        self._opened.append((asyncio.get_running_loop(), open_client))
         return client[self._name]
 
     async def close(self) -> None:
-        """Close what ``reading`` opened, each client on its own loop, where that still runs."""
+        """Close what ``reading`` opened, each client on its own loop."""
         opened, self._opened = self._opened, []
-        for loop, client in opened:
-            if READS_WITH_MOTOR:
-                client.close()
-            elif loop.is_running() and loop is not asyncio.get_running_loop():
-                closing = asyncio.run_coroutine_threadsafe(_closed(client), loop)
+        for loop, open_client in opened:
+            if loop.is_running() and loop is not asyncio.get_running_loop():
+                closing = asyncio.run_coroutine_threadsafe(open_client.aclose(), loop)
                 await asyncio.wait([asyncio.wrap_future(closing)], timeout=_CLOSING)
             else:
-                await _closed(client)
+                await open_client.aclose()
 
     def forked(self) -> list[object]:
         """In a child process: forget the clients, and return them, since they must live on but not be closed."""
@@ -97,7 +97,7 @@ class ByHandle:
         """Opens the database that the calling thread writes to."""
         self._handle = handle
 
-    def reading(self) -> Any:
+    async def reading(self) -> Any:
         """Return the database that the installed Beanie reads."""
         return self._handle
 
@@ -140,10 +140,16 @@ def collection_of(document: type[beanie.Document]) -> AsyncCollection[dict[str, 
     )
 
 
-async def _closed(client: pymongo.AsyncMongoClient[Any]) -> None:
-    # Of a loop that is over, its tasks and sockets are gone, and only the client's own books are left to be closed.
-    with contextlib.suppress(Exception), pymongo.timeout(_CLOSING):
-        await client.close()
+async def _open(client: Any) -> AsyncGenerator[None]:
+    """Close a client when its loop ends: ``asyncio.run`` closes the generators that began on its loop."""
+    try:
+        yield
+    finally:
+        # Its loop may have ended in another way, and its tasks and sockets with it.
+        with contextlib.suppress(Exception), pymongo.timeout(_CLOSING):
+            closing = client.close()
+            if closing is not None:  # Motor's closes at once
+                await closing
 
 
 # -- handles ----------------------------------------------------------------------------------------------------
