@@ -479,7 +479,7 @@ class MongoPlugin:
         if bound is None:
             bound = bind(self.settings)
             with translated("reading"):
-                await bound.init(self._driver.reading())
+                await bound.init(await self._driver.reading())
             self._documents[loop] = bound
         return bound
 

@@ -16,18 +16,11 @@ from typing import Any
 from unittest.mock import MagicMock
 
 import ocpp.v16
-import ocpp.v16.call
-import ocpp.v16.call_result
-import ocpp.v21
-import ocpp.v21.call
-import ocpp.v21.call_result
-import ocpp.v201
-import ocpp.v201.call
-import ocpp.v201.call_result
 import pytest
 import websockets
 from ocpp.charge_point import ChargePoint
 from ocpp.routing import on
+from versions import EACH_VERSION, VERSIONS
 from waiting import wait_until_async
 from wire import End, WireClosedError, join
 
@@ -109,9 +102,6 @@ def capture(notes: Notes) -> Iterator[Capture]:
     yield one
     one.disable()
     assert module._seam.captures == ()
-
-
-VERSIONS: dict[str, Any] = {"1.6": ocpp.v16, "2.0.1": ocpp.v201, "2.1": ocpp.v21}
 
 
 def csms_class(version: str) -> type:
@@ -305,7 +295,7 @@ async def talk(station: Any, csms: Any, version: str, calls: int = 3) -> None:
     await asyncio.gather(*loops, return_exceptions=True)
 
 
-@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("version", EACH_VERSION)
 @pytest.mark.parametrize("made", ["before", "after"])
 @pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: shape.__name__)
 async def test_the_record_is_what_the_wire_saw(shape: Any, made: str, version: str, notes: Notes) -> None:
@@ -757,7 +747,7 @@ async def test_websockets_tell_role_address_and_close_code(
 ) -> None:
     served: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
 
-    async def serve(connection: Any) -> None:
+    async def serve(connection: Any, _path: str | None = None) -> None:
         try:
             await csms_class("1.6")("csms", connection).start()
         except websockets.ConnectionClosed:
@@ -786,7 +776,7 @@ async def test_websockets_tell_role_address_and_close_code(
 
 
 async def test_a_start_that_is_cancelled_leaves_an_open_connection_alone(notes: Notes, capture: Capture) -> None:
-    async def serve(connection: Any) -> None:
+    async def serve(connection: Any, _path: str | None = None) -> None:
         await connection.wait_closed()
 
     async with websockets.serve(serve, "127.0.0.1", 0) as server:
