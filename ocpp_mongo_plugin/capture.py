@@ -734,7 +734,7 @@ class _Seam:
         self.charge_point = ChargePoint
         if "__init_subclass__" not in ChargePoint.__dict__:
             self._put(ChargePoint, "__init_subclass__", _base_init_subclass(ChargePoint), _ABSENT)
-        if isinstance(made := ChargePoint.__dict__.get("__init__"), types.FunctionType):
+        if isinstance(made := self._original(ChargePoint, "__init__"), types.FunctionType):
             self._put(ChargePoint, "__init__", _covering_init(made), made)
         for cls in _family(ChargePoint):
             _guarded(self.cover, cls)
@@ -760,16 +760,26 @@ class _Seam:
         """Patch the methods of a class; return whether one was found that is not ours yet."""
         found = False
         for name in _METHODS:
-            value = cls.__dict__.get(name)
-            original = _original_of(value, cls)
-            if original is not None and _is_method(original):
+            original = self._original(cls, name)
+            if _is_method(original):
                 self._put(cls, name, self._function(cls, name, original), original)
                 found = True
-        value = cls.__dict__.get("__init_subclass__")
-        own = _original_of(value, cls)
+        own = self._original(cls, "__init_subclass__")
         if isinstance(own, classmethod):
             self._put(cls, "__init_subclass__", _own_init_subclass(own.__func__), own)
         return found
+
+    def _original(self, cls: type, name: str) -> Any:
+        """Return what is to be wrapped of what a class has under that name; None when that is done.
+
+        A class that was made from another one, as ``dataclass(slots=True)`` does, has the other's functions: ours.
+        """
+        value = cls.__dict__.get(name)
+        undo = _undo_of(value)
+        if undo is None or undo() is not cls:
+            return value if undo is None else undo.original
+        self._patched[id(cls), name] = weakref.ref(cls)  # somebody who had taken it away may have put it back
+        return None
 
     def _function(self, cls: type, name: str, original: Any) -> Any:
         """Return what takes the place of a method."""
@@ -838,17 +848,6 @@ def _undo_of(value: Any) -> _Undo | None:
     function = value.__func__ if isinstance(value, classmethod) else value
     undo = function.__dict__.get("__ocpp_mongo_undo__") if type(function) is types.FunctionType else None
     return undo if isinstance(undo, _Undo) and undo.value is value else None
-
-
-def _original_of(value: Any, cls: type) -> Any:
-    """Return what is to be wrapped of what a class has under that name; None when that is done.
-
-    A class that was made from another one, as ``dataclass(slots=True)`` does, has the other's functions: ours.
-    """
-    undo = _undo_of(value)
-    if undo is None:
-        return value
-    return None if undo() is cls else undo.original
 
 
 def _is_method(value: Any) -> bool:

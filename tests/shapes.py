@@ -453,7 +453,7 @@ def deaf_mixin(base: Any) -> Any:
 # -- what the objects are ---------------------------------------------------------------------------------------
 
 
-class _Adapter:
+class Adapter:
     """All that an adapter must have."""
 
     def __init__(self, socket: Any) -> None:
@@ -470,7 +470,7 @@ class _Adapter:
 def bare_adapter(base: Any) -> Any:
     class Station(base):
         def __init__(self, name: str, connection: Any) -> None:
-            super().__init__(name, _Adapter(connection))
+            super().__init__(name, Adapter(connection))
 
     return Station
 
@@ -480,7 +480,7 @@ def adapter_each_time(base: Any) -> Any:
     class Station(base):
         @property
         def _connection(self) -> Any:
-            return _Adapter(self.socket)
+            return Adapter(self.socket)
 
         @_connection.setter
         def _connection(self, socket: Any) -> None:
@@ -491,7 +491,7 @@ def adapter_each_time(base: Any) -> Any:
 
 @shape("an adapter with `__getattr__`, some of whose attributes raise")
 def raising_adapter(base: Any) -> Any:
-    class Proxy(_Adapter):
+    class Proxy(Adapter):
         @property
         def state(self) -> Any:
             raise RuntimeError("not yet")
