@@ -11,7 +11,7 @@ from typing import NamedTuple, TypeVar
 from shapes import ALL, SHAPES
 
 Test = TypeVar("Test", bound=Callable[..., object])
-CROSSED = "test_what_crossed_is_stored_and_the_program_is_as_without_us"
+CROSSED = "test_what_crossed_is_stored"
 
 
 class Row(NamedTuple):
@@ -58,6 +58,10 @@ _ELSEWHERE = [
 
 def rows() -> list[Row]:
     """Return all rows, those of shapes of classes first."""
+    made = [
+        Row(f"classes and objects made {when}", ALL, "test_shapes.py", f"{CROSSED}[send_without_super-{one}]")
+        for one, when in [("before", "before recording began"), ("after", "while recording is on")]
+    ]
     classes = [Row(one.words, one.recorded, "test_shapes.py", f"{CROSSED}[{one.name}-{one.made[0]}]") for one in SHAPES]
     elsewhere = [Row(words, recorded, "test_capture.py", test) for words, recorded, test in _ELSEWHERE]
-    return [*classes, *_SAID, *elsewhere]
+    return [*made, *classes, *_SAID, *elsewhere]

@@ -56,7 +56,7 @@ SHAPES = [
         ("route_with_super", "`route_message` overridden, with `super`", ALL),
         ("mixed_in", "`_send` comes from a mixin that is no ChargePoint", ALL),
         ("init_subclass_with_super", "a class with its own `__init_subclass__`", ALL),
-        ("init_subclass_without_super", "the same, and it does not call `super`", ALL),
+        ("init_subclass_without_super", "a class with its own `__init_subclass__`, which does not call `super`", ALL),
     ]
 ]
 
@@ -538,7 +538,7 @@ def wrapped_on_the_object(base: Any) -> Any:
 # A function on the class, in place of a method that is there: with the plugin on before, it stands around ours.
 
 
-@shape("a function put on the class in place of `_send`, around it", NEAREST)
+@shape("a function put on the class in place of `_send`, which calls it", NEAREST)
 def patched_around(base: Any) -> Any:
     class Station(base):
         async def _send(self, message: str) -> None:
@@ -553,7 +553,7 @@ def patched_around(base: Any) -> Any:
     return Station
 
 
-@shape("the same, with `functools.wraps`, and what it stands for is not called")
+@shape("a function put on the class in place of `_send`, with `functools.wraps`, which does not call it")
 def patched_away(base: Any) -> Any:
     class Station(base):
         async def _send(self, message: str) -> None:

@@ -131,9 +131,7 @@ MADE = [pytest.param(shape, made, id=f"{shape.name}-{made}") for shape in SHAPES
 
 
 @pytest.mark.parametrize(("shape", "made"), MADE)
-async def test_what_crossed_is_stored_and_the_program_is_as_without_us(
-    shape: Shape, made: str, mock_database: Any
-) -> None:
+async def test_what_crossed_is_stored(shape: Shape, made: str, mock_database: Any) -> None:
     without = await converse(meet(shape.make))
     before = meet(shape.make)
     async with MongoPlugin(database=mock_database) as plugin:
@@ -150,8 +148,8 @@ async def test_what_crossed_is_stored_and_the_program_is_as_without_us(
 # -- what programs do with the objects --------------------------------------------------------------------------
 
 
-@row("a handler that calls out in a task of its own")
 @row("one object per socket, many of them in one process")
+@row("a handler that calls out in a task of its own")
 async def test_each_object_has_its_session(mock_database: Any) -> None:
     async with MongoPlugin(database=mock_database) as plugin:
         talks = await asyncio.gather(*(converse(meet(SHAPES[0].make, f"CP{number}")) for number in range(10)))
@@ -378,8 +376,8 @@ async def marks(database: Any) -> list[tuple[str, Any]]:
     return [(m["direction"], m.get("seen_on_socket")) async for m in found]
 
 
-@row("`route_message` called by hand, with no `start`", "with `seen_on_socket: false`, what is answered too")
-@row("`None`, `MagicMock` or `AsyncMock` as connection", "the same")
+@row("`None`, `MagicMock` or `AsyncMock` as connection, and no `start`", "with `seen_on_socket: false`")
+@row("`route_message` called by hand, with no `start`", "with `seen_on_socket: false`, and what is answered too")
 @pytest.mark.parametrize("durability", ["memory", "journal"])
 @pytest.mark.parametrize("kind", CONNECTIONS)
 async def test_route_message_by_hand_is_marked_as_seen_on_no_socket(
@@ -398,7 +396,7 @@ async def test_route_message_by_hand_is_marked_as_seen_on_no_socket(
     assert [message.seen_on_socket for message in read] == [False] * 5
 
 
-@row("the same, and `start` runs later", "marked until `start` runs")
+@row("`route_message` called by hand, and `start` later", "with `seen_on_socket: false` until `start` is called")
 async def test_what_start_reads_is_seen_on_a_socket(mock_database: Any) -> None:
     async with MongoPlugin(database=mock_database) as plugin:
         here, there = join()
@@ -415,7 +413,7 @@ async def test_what_start_reads_is_seen_on_a_socket(mock_database: Any) -> None:
     ]  # fmt: skip
 
 
-@row("the same on a connection that says it is open: a read loop of the program's own", "as any other")
+@row("`route_message` called by a read loop of the program's own, on a connection that says it is open")
 async def test_a_loop_of_its_own_on_an_open_connection_is_seen_on_a_socket(mock_database: Any) -> None:
     async def on_connect(connection: Any) -> None:
         csms = Csms("to CP", connection)
