@@ -447,6 +447,25 @@ async def test_a_send_that_is_not_over_when_its_session_closes_is_kept_as_not_de
     sending.cancel()
 
 
+async def test_a_send_that_waits_for_another_connection_crosses_there(notes: Notes, capture: Capture) -> None:
+    class Station(ocpp.v16.ChargePoint):
+        async def _send(self, message: str) -> None:
+            await connected.wait()
+            await super()._send(message)
+
+    connected = asyncio.Event()
+    station = Station("CP", join()[0])
+    sending = asyncio.create_task(station._send("[2]"))
+    await wait_until_async(lambda: notes.changes)
+    here = station._connection = join()[0]
+    await station.route_message("[3]")
+    connected.set()
+    await sending
+    assert [(f.text, f in notes.lost) for f in notes.frames] == [("[2]", True), ("[3]", False), ("[2]", False)]
+    assert len({frame.session_id for frame in notes.frames}) == 2
+    assert here.crossed == [("sent", "[2]")]
+
+
 async def test_a_text_that_another_one_replaced_on_the_wire_is_not_delivered(notes: Notes, capture: Capture) -> None:
     go = asyncio.Event()
 
