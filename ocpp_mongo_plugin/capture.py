@@ -307,8 +307,6 @@ class Capture:
     def sent(self, charge_point: Any, text: object) -> tuple[_Line, Frame]:
         """A frame goes out."""
         line = self._line(charge_point)
-        if line.deferred:
-            line.settle(only_over=True)
         return line, line.record("sent", _as_text(text), line.version_of(charge_point))
 
     def put_off(self, charge_point: Any, call: _Call) -> None:
@@ -462,15 +460,14 @@ class _Line:
             self.version = (said, normalise_version(name))
         return self.version[1]
 
-    def settle(self, *, only_over: bool = False) -> None:
+    def settle(self) -> None:
         """Record what was put off, before something else takes its place on the wire."""
-        for call in self._taken(only_over=only_over):
+        for call in self._taken():
             call.settle(call.waiting)
 
-    def _taken(self, *, only_over: bool = False) -> list[_Call]:
+    def _taken(self) -> list[_Call]:
         with self.lock:  # a session may also be closed by the thread that stores
-            calls = [call for call in self.deferred if call.over or not only_over]
-            self.deferred = [call for call in self.deferred if call not in calls]
+            calls, self.deferred = self.deferred, []
         return calls
 
     def put_off(self, call: _Call) -> None:
@@ -1085,8 +1082,8 @@ def _enter_send(call: _Call, goes_inward: bool, wanted: list[Capture]) -> None:
     else:
         if root.given:
             root.withdraw()
-        root.recorded = True  # before, or it would be put on record as one that is over
         call.record()
+        root.recorded = True
 
 
 def _left(call: _Call, error: BaseException | None) -> None:
