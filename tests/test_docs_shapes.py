@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import re
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,7 @@ def table() -> str:
     return "\n".join(["| shape | what is recorded | test |", "|---|---|---|", *cells]) + "\n"
 
 
+@cache
 def names_in(file: str) -> set[str]:
     tree = ast.parse((HERE / file).read_text(encoding="utf-8"))
     kinds = (ast.FunctionDef, ast.AsyncFunctionDef)
