@@ -422,6 +422,78 @@ async def test_a_retry_in_an_override_is_a_second_frame(notes: Notes, capture: C
     assert station._connection.crossed == [("sent", "[2]")]
 
 
+async def test_a_send_that_is_not_over_when_its_session_closes_is_kept_as_not_delivered(
+    notes: Notes, capture: Capture
+) -> None:
+    class Station(ocpp.v16.ChargePoint):
+        async def _send(self, message: str) -> None:
+            await asyncio.Event().wait()
+            await super()._send(message)
+
+    sending = asyncio.create_task(Station("CP", join()[0])._send("[2]"))
+    await wait_until_async(lambda: notes.changes)
+    capture.close_sessions("over")
+    assert [frame.text for frame in notes.lost] == [frame.text for frame in notes.frames] == ["[2]"]
+    sending.cancel()
+
+
+async def test_a_send_that_waits_for_another_connection_crosses_there(notes: Notes, capture: Capture) -> None:
+    class Station(ocpp.v16.ChargePoint):
+        async def _send(self, message: str) -> None:
+            await connected.wait()
+            await super()._send(message)
+
+    connected = asyncio.Event()
+    station = Station("CP", join()[0])
+    sending = asyncio.create_task(station._send("[2]"))
+    await wait_until_async(lambda: notes.changes)
+    here = station._connection = join()[0]
+    await station.route_message("[3]")
+    connected.set()
+    await sending
+    assert [(f.text, f in notes.lost) for f in notes.frames] == [("[2]", True), ("[3]", False), ("[2]", False)]
+    assert len({frame.session_id for frame in notes.frames}) == 2
+    assert here.crossed == [("sent", "[2]")]
+
+
+async def test_a_text_that_another_one_replaced_on_the_wire_is_not_delivered(notes: Notes, capture: Capture) -> None:
+    go = asyncio.Event()
+
+    class Station(ocpp.v16.ChargePoint):
+        async def _send(self, message: str) -> None:
+            await go.wait()
+            await super()._send(f"{message} ")
+
+    here, _ = join()
+    station = three_levels(Station)("CP", here)
+    sending = asyncio.create_task(station._send("[2]"))
+    await asyncio.sleep(0)
+    await station.route_message("[3]")
+    go.set()
+    await sending
+    assert [(f.text, f in notes.lost) for f in notes.frames] == [("[2]\n ", True), ("[3]", False), ("[2]\n  ", False)]
+    assert [text.text for text in here.crossed] == ["[2]\n  "]
+
+
+async def test_a_text_that_was_said_before_its_turn_is_recorded_once(notes: Notes, capture: Capture) -> None:
+    go = asyncio.Event()
+
+    class Station(ocpp.v16.ChargePoint):
+        async def _send(self, message: str) -> None:
+            await go.wait()
+            await super()._send(message)
+
+    here, _ = join()
+    station = send_with_super(send_with_super(Station))("CP", here)
+    sending = asyncio.create_task(station._send("[2]"))
+    await asyncio.sleep(0)
+    await station.route_message("[3]")
+    go.set()
+    await sending
+    assert notes.crossed("CP") == [("sent", "[2]"), ("received", "[3]")]
+    assert notes.lost == []
+
+
 async def test_equal_texts_one_after_the_other_are_frames_of_their_own(notes: Notes, capture: Capture) -> None:
     here, _ = join()
     station = plain_function(ocpp.v16.ChargePoint)("CP", here)
