@@ -29,7 +29,10 @@ SPREAD = ("--numprocesses", "auto")
 CAPTURE = ("tests/test_seams.py", "tests/test_capture.py")
 ALL = (
     *CAPTURE,
-    *(f"tests/test_{name}.py" for name in ("drivers", "documents", "repositories", "plugin", "store", "hooks")),
+    *(
+        f"tests/test_{name}.py"
+        for name in ("drivers", "documents", "repositories", "plugin", "store", "hooks", "installation")
+    ),
 )
 """What stands on other libraries: the rest is the standard library's, or that of ``make test``."""
 
@@ -43,6 +46,7 @@ OLDEST = (
     "pydantic-settings==2.7.0",
     "pymongo==4.9",
     "websockets==10.0",
+    "wrapt==1.16.0",
 )
 BETWEEN = (
     ("ocpp==0.26.0", "websockets==11.0.3", "beanie<2", "motor"),
