@@ -24,8 +24,9 @@ from versions import EACH_VERSION, VERSIONS
 from waiting import wait_until_async
 from wire import End, WireClosedError, join
 
-from ocpp_mongo_plugin import capture as module
+from ocpp_mongo_plugin import seam
 from ocpp_mongo_plugin.capture import Capture
+from ocpp_mongo_plugin.connections import role_of
 from ocpp_mongo_plugin.errors import ArgumentError
 from ocpp_mongo_plugin.frames import Frame, Session, SessionChange
 
@@ -101,7 +102,7 @@ def capture(notes: Notes) -> Iterator[Capture]:
     one.enable()
     yield one
     one.disable()
-    assert module._seam.captures == ()
+    assert seam.SEAM.captures == ()
 
 
 def csms_class(version: str) -> type:
@@ -515,7 +516,7 @@ async def test_no_context_keeps_a_chain_of_calls(capture: Capture) -> None:
 
     async def chained(left: int) -> None:
         await station._send(f"{left}")
-        call = module._enclosing.get()
+        call = seam._enclosing.get()
         assert call is None or call.parent is None
         if left:
             await asyncio.create_task(chained(left - 1))
@@ -529,7 +530,7 @@ async def test_no_context_keeps_a_chain_of_calls(capture: Capture) -> None:
 
 
 def snapshot() -> dict[type, dict[str, int]]:
-    return {cls: {name: id(value) for name, value in cls.__dict__.items()} for cls in module._family(ChargePoint)}
+    return {cls: {name: id(value) for name, value in cls.__dict__.items()} for cls in seam._family(ChargePoint)}
 
 
 def test_disable_restores_every_class_exactly(notes: Notes) -> None:
@@ -645,7 +646,7 @@ async def test_two_captures_see_the_same(notes: Notes, capture: Capture) -> None
 async def test_a_recorder_that_always_raises_costs_nobody_anything(
     notes: Notes, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    module._said.clear()
+    seam._said.clear()
     broken, sound = Capture(Raising(), record_all=True), Capture(notes, record_all=True)
     broken.enable()
     sound.enable()
@@ -893,7 +894,7 @@ def test_the_role_follows_from_the_kind_of_connection(module_name: str, kind: st
     connection = type(kind, (), {"__module__": module_name})()
     adapter = type("Adapter", (), {"__slots__": ("_ws",)})()
     adapter._ws = connection
-    assert module._role(connection) == module._role(adapter) == role
+    assert role_of(connection) == role_of(adapter) == role
 
 
 # -- by hand ----------------------------------------------------------------------------------------------------

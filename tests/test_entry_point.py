@@ -19,9 +19,9 @@ from test_hooks import GOOD
 from wire import join
 
 from ocpp_mongo_plugin import hookspecs, uninstall
-from ocpp_mongo_plugin.capture import _seam
 from ocpp_mongo_plugin.entry_point import Recording
 from ocpp_mongo_plugin.hooks import OWN_NAME, Hooks
+from ocpp_mongo_plugin.seam import SEAM
 
 NOBODY = "mongodb://127.0.0.1:1/"
 spec = pluggy.HookspecMarker("ocpp")
@@ -43,7 +43,7 @@ def _uninstalled(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setenv("OCPP_MONGO_LOAD_PLUGINS", "false")
     yield
     uninstall(0)
-    assert not _seam.captures
+    assert not SEAM.captures
 
 
 def manager(specs: object) -> pluggy.PluginManager:
@@ -66,9 +66,9 @@ async def test_loading_the_group_records_whatever_hooks_the_program_has(
     await ChargePoint("CP1", join()[0])._send('[2,"1","Heartbeat",{}]')
     assert recording.plugin is not None
     assert recording.plugin.stats.captured == 1
-    assert len(_seam.captures) == 1
+    assert len(SEAM.captures) == 1
     manager(specs).load_setuptools_entrypoints("ocpp")
-    assert len(_seam.captures) == 1
+    assert len(SEAM.captures) == 1
     assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
 
 
@@ -76,9 +76,9 @@ def test_loaded_anew_after_uninstall_it_records_again(monkeypatch: pytest.Monkey
     monkeypatch.setenv("OCPP_MONGO_URI", NOBODY)
     for _ in range(2):
         manager(None).load_setuptools_entrypoints("ocpp")
-        assert len(_seam.captures) == 1
+        assert len(SEAM.captures) == 1
         uninstall(0)
-        assert not _seam.captures
+        assert not SEAM.captures
 
 
 def test_unregistering_does_not_stop_it_and_uninstall_does(monkeypatch: pytest.MonkeyPatch):
@@ -86,16 +86,16 @@ def test_unregistering_does_not_stop_it_and_uninstall_does(monkeypatch: pytest.M
     host = manager(None)
     host.load_setuptools_entrypoints("ocpp")
     host.unregister(name=OWN_NAME)
-    assert len(_seam.captures) == 1
+    assert len(SEAM.captures) == 1
     uninstall(0)
-    assert not _seam.captures
+    assert not SEAM.captures
 
 
 def test_a_blocked_name_is_not_loaded():
     host = manager(None)
     host.set_blocked(OWN_NAME)
     host.load_setuptools_entrypoints("ocpp")
-    assert not _seam.captures
+    assert not SEAM.captures
 
 
 def test_disabled_it_is_loaded_and_records_nothing(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture):
@@ -103,7 +103,7 @@ def test_disabled_it_is_loaded_and_records_nothing(monkeypatch: pytest.MonkeyPat
     host = manager(None)
     host.load_setuptools_entrypoints("ocpp")
     assert host.has_plugin(OWN_NAME)
-    assert not _seam.captures
+    assert not SEAM.captures
     assert caplog.records == []
 
 

@@ -21,8 +21,8 @@ from waiting import wait_until
 from wire import join
 
 from ocpp_mongo_plugin import MongoPlugin, NotStartedError, SettingError, install, switches, uninstall
-from ocpp_mongo_plugin.capture import _seam
 from ocpp_mongo_plugin.installation import install_automatically
+from ocpp_mongo_plugin.seam import SEAM
 
 NOBODY = "mongodb://127.0.0.1:1/"
 TEXT = '[2,"1","Heartbeat",{}]'
@@ -36,7 +36,7 @@ def _nothing_is_left(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     yield
     uninstall(0)
     assert {cls: dict(cls.__dict__) for cls in (BaseChargePoint, ChargePoint)} == before
-    assert not _seam.captures
+    assert not SEAM.captures
     # The driver may still be looking for a server that is not there.
     wait_until(lambda: {one for one in threading.enumerate() if one.name.startswith("ocpp-mongo")} <= threads)
 
@@ -121,7 +121,7 @@ def test_many_threads_at_once_install_one(nobody: None):
     for thread in threads:
         thread.join()
     assert len(set(map(id, found))) == 1
-    assert len(_seam.captures) == 1
+    assert len(SEAM.captures) == 1
 
 
 @pytest.mark.parametrize(
@@ -180,7 +180,7 @@ def test_disabled_it_records_nothing(mock_database: Any, monkeypatch: pytest.Mon
     monkeypatch.setenv("OCPP_MONGO_DISABLE", "1")
     plugin = install(database=mock_database)
     assert install_automatically() is plugin
-    assert not _seam.captures
+    assert not SEAM.captures
     with pytest.raises(NotStartedError):
         plugin.record("CP1", "sent", TEXT)
 
