@@ -13,6 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 from typing import Any
+from urllib.parse import unquote
 
 from relay import Connection, Relay
 from waiting import wait_until_async
@@ -81,7 +82,7 @@ def count(connections: Iterable[Connection], database: Any, *, end: str = "serve
         sessions[document["session_id"]].append(document)
     of_station: dict[str, list[list[Stored]]] = defaultdict(list)
     for _, documents in sorted(sessions.items()):  # session ids rise with time
-        of_station[documents[0]["station_id"]].append(documents)
+        of_station[unquote(documents[0]["station_id"])].append(documents)  # some programs keep it as in the path
         result.sessions += 1
     for connection in connections:
         if connection.to_server or connection.to_client:

@@ -73,9 +73,9 @@ class Relay:
         if self._serving:
             await asyncio.wait(self._serving, timeout=5)
 
-    def url(self, path: str) -> str:
-        """Return its address."""
-        return f"ws://{HOST}:{self.port}/{path}"
+    def url(self, *path: str) -> str:
+        """Return its address, with these parts of a path."""
+        return "/".join((f"ws://{HOST}:{self.port}", *path))
 
     @property
     def accepted(self) -> list[Connection]:
