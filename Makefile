@@ -32,7 +32,7 @@ soak: $(VENV)/dev.stamp ## Random faults for an hour, and whether anything grows
 	OCPP_MONGO_FAULTS=1 OCPP_MONGO_SOAK_SECONDS=3600 $(BIN)/python -m pytest tests/faults -m faults -k f29 $(ARGS)
 
 programs: $(VENV)/dev.stamp $(PROGRAMS)/programs.stamp ## Record programs of others from PyPI, count frames, run their own tests (two minutes)
-	OCPP_MONGO_PROGRAMS=$(PROGRAMS) $(BIN)/python -m pytest tests/programs -m real_programs $(ARGS)
+	OCPP_MONGO_PROGRAMS=$(PROGRAMS) $(BIN)/python -m pytest tests/real_programs -m real_programs $(ARGS)
 
 bench: $(VENV)/dev.stamp ## Measure what recording costs and how fast it stores (under ten minutes; ARGS="--json FILE")
 	$(BIN)/python -m benchmarks $(ARGS)
