@@ -69,6 +69,23 @@ async def test_as_the_back_end_of_three_real_stations(
     assert set(plain.sessions.distinct("role")) == {"csms"}
 
 
+async def test_with_the_usual_settings_what_differs_says_that_it_was_redacted(
+    mongo_uri: str, database_name: str, plain: Plain, tmp_path: Path, counted: Callable[[object], None]
+) -> None:
+    async with broker(environment(mongo_uri, database_name), tmp_path / "broker") as (host, relay):
+        await play(relay.url("depot"), "EVB-P73383654", STATIONS["EVB-P73383654"], is_asked=False)
+        async with connected(relay.url("depot"), "CP1") as station:
+            await station.call('[2,"1","DataTransfer",{"vendorId":"v","data":"a person"}]')
+        await stored(plain, relay)
+        host.stop()
+        result = count(relay.accepted, plain)
+    counted(result)
+    assert (result.lost, result.altered, result.extra, result.misplaced) == (0, 0, 0, 0), result.first
+    redacted = list(plain.ocpp_messages.find({"redacted": {"$nin": [None, []]}}))
+    assert result.redacted == len(redacted) == 2, redacted  # the call and its answer, which has data as well
+    assert {document["action"] for document in redacted} == {"DataTransfer"}
+
+
 async def test_a_station_of_another_version_that_it_answers_with_errors(
     mongo_uri: str, database_name: str, plain: Plain, tmp_path: Path, counted: Callable[[object], None]
 ) -> None:

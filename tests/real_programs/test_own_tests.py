@@ -22,7 +22,7 @@ def outcomes(directory: Path, env: dict[str, str], *, is_recorded: bool) -> dict
     """Run the tests of a source distribution; return what became of each."""
     report = directory / f"report-{is_recorded}.xml"
     words = command("pytest", "-q", "-p", "no:cacheprovider", "--junit-xml", report, is_recorded=is_recorded)
-    done = subprocess.run(words, env=env, cwd=directory, capture_output=True, text=True, timeout=110, check=False)
+    done = subprocess.run(words, env=env, cwd=directory, capture_output=True, text=True, timeout=240, check=False)
     assert report.exists(), done.stdout + done.stderr
     cases = {}
     for case in ET.parse(report).iter("testcase"):  # noqa: S314 - pytest wrote it just now
@@ -31,6 +31,7 @@ def outcomes(directory: Path, env: dict[str, str], *, is_recorded: bool) -> dict
     return cases
 
 
+@pytest.mark.timeout(600)  # two whole suites
 @pytest.mark.parametrize(("name", "at_least"), [("ocpp_csms-0.1.0", 75), ("ocpp_broker-0.4", 98)])
 def test_outcomes_are_the_same_with_and_without_recording(
     name: str,
