@@ -66,6 +66,8 @@ async def test_as_the_back_end_of_three_real_stations(
     counted(result)
     assert result.is_whole, host.output
     assert result.crossed > 300
+    assert "Traceback" in host.output  # of what it could not parse
+    assert "ocpp_mongo" not in host.output
     assert set(plain.sessions.distinct("role")) == {"csms"}
 
 

@@ -67,6 +67,7 @@ async def test_its_command_with_wild_frames_and_stations_that_come_again(
     counted(f"{result}, {binary} binary")
     assert result.is_whole, host.output
     assert result.crossed > 500
+    assert "ocpp_mongo" not in host.output
     assert binary == 9
 
 
