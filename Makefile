@@ -2,11 +2,13 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# What programs of others need stays out of ours.
+PROGRAMS := .venv-programs
 ARGS ?=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test unit seams faults faults-full soak bench bench-quick bench-full lint format clean
+.PHONY: help demo test unit seams faults faults-full soak programs bench bench-quick bench-full lint format clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,6 +34,9 @@ faults-full: $(VENV)/dev.stamp ## The same at full depth: every system call, a p
 soak: $(VENV)/dev.stamp ## Random faults for an hour, and whether anything grows (ARGS="...")
 	OCPP_MONGO_FAULTS=1 OCPP_MONGO_SOAK_SECONDS=3600 $(BIN)/python -m pytest tests/faults -m faults -k f29 $(ARGS)
 
+programs: $(VENV)/dev.stamp $(PROGRAMS)/programs.stamp ## Record programs of others from PyPI, count frames, run their own tests (two minutes)
+	OCPP_MONGO_PROGRAMS=$(PROGRAMS) $(BIN)/python -m pytest tests/real_programs -m real_programs $(ARGS)
+
 bench: $(VENV)/dev.stamp ## Measure what recording costs and how fast it stores (under ten minutes; ARGS="--json FILE")
 	$(BIN)/python -m benchmarks $(ARGS)
 
@@ -52,7 +57,7 @@ format: $(VENV)/dev.stamp ## Put the code into the agreed format
 	$(BIN)/ruff format
 
 clean: ## Remove the virtual environment, builds and caches
-	rm -rf $(VENV) .nox build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(PROGRAMS) .nox build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find ocpp_mongo_plugin tests benchmarks examples -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The stamps keep a second run from asking pip again. "pip install --group" came with pip 25.1.
@@ -67,4 +72,12 @@ $(VENV)/package.stamp: pyproject.toml $(VENV)/pip.stamp
 
 $(VENV)/dev.stamp: pyproject.toml $(VENV)/package.stamp
 	$(BIN)/python -m pip install --group dev
+	touch $@
+
+# Their own tests come with their source distributions alone.
+$(PROGRAMS)/programs.stamp: pyproject.toml
+	$(PYTHON) -m venv --clear $(PROGRAMS)
+	$(PROGRAMS)/bin/python -m pip install --upgrade "pip>=25.1"
+	$(PROGRAMS)/bin/python -m pip install "ocpp-csms==0.1.0" "ocpp-broker[tests]==0.4" --editable ".[cli]"
+	$(PROGRAMS)/bin/python -m pip download --no-deps --no-binary ocpp-csms,ocpp-broker --dest $(PROGRAMS)/sdists "ocpp-csms==0.1.0" "ocpp-broker==0.4"
 	touch $@
