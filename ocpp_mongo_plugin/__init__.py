@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     )
     from ocpp_mongo_plugin.frames import Frame, Session
     from ocpp_mongo_plugin.hookspecs import hookimpl
+    from ocpp_mongo_plugin.installation import install, uninstall
     from ocpp_mongo_plugin.log_filter import CredentialFilter
     from ocpp_mongo_plugin.plugin import MongoPlugin
     from ocpp_mongo_plugin.settings import Settings
@@ -45,6 +46,8 @@ __all__ = [
     "StoreUnavailableError",
     "__version__",
     "hookimpl",
+    "install",
+    "uninstall",
 ]
 
 _HOMES = {
@@ -56,6 +59,8 @@ _HOMES = {
     "Settings": "settings",
     "Statistics": "sink",
     "hookimpl": "hookspecs",
+    "install": "installation",
+    "uninstall": "installation",
 }
 
 

@@ -88,6 +88,8 @@ class Capture:
         """Report to ``recorder``; without ``record_all`` only what ``attach`` is given."""
         self.recorder = self._recorder = recorder
         self._record_all = record_all
+        self.gives_way_to: tuple[Capture, ...] = ()
+        """Whoever records a ChargePoint instead of this one, as long as they do."""
         self._lock = threading.Lock()
         self._attached: dict[int, Callable[[], object]] = {}
         self._lines: dict[int, _Line] = {}
@@ -616,6 +618,12 @@ class _Seam:
         self.captures = captures
         self.only = captures[0] if len(captures) == 1 else None
 
+    def recording(self, charge_point: object) -> list[Capture]:
+        """Return who records this ChargePoint: whoever wants to, unless one it gives way to does."""
+        captures = self.captures
+        wanting = [capture for capture in captures if capture.wants(charge_point)]
+        return [capture for capture in wanting if not any(other in wanting for other in capture.gives_way_to)]
+
     def is_plain(self, cls: type) -> bool:
         """Whether only the library's own class says how ChargePoints of this one send and receive."""
         return not any(
@@ -685,12 +693,12 @@ class _Seam:
 
     def pace(self, charge_point: object) -> Awaitable[None] | None:
         """Return what a recorder of this ChargePoint wants to be awaited before it takes another frame, if any does."""
-        recorders = (c.recorder for c in self.captures if c.wants(charge_point))
+        recorders = (c.recorder for c in self.recording(charge_point))
         return next((wait for r in recorders if (wait := _guarded(r.pace)) is not None), None)
 
     def durable(self, charge_point: object) -> Awaitable[None] | None:
         """Return what a recorder of this ChargePoint wants to be awaited now that it has the frame, if any does."""
-        recorders = (c.recorder for c in self.captures if c.wants(charge_point))
+        recorders = (c.recorder for c in self.recording(charge_point))
         return next((wait for r in recorders if (wait := _guarded(r.durable)) is not None), None)
 
     def forked(self) -> None:
@@ -838,7 +846,7 @@ def _entered(
     if not arguments or not isinstance(arguments[0], _seam.charge_point):
         return None
     charge_point = arguments[0]
-    wanted = [capture for capture in _seam.captures if capture.wants(charge_point)]
+    wanted = _seam.recording(charge_point)
     if not wanted:
         return None
     text = arguments[1] if len(arguments) > 1 else next(iter(keywords.values()), None)

@@ -23,10 +23,8 @@ from pymongo import ASCENDING, IndexModel
 
 from ocpp_mongo_plugin.changes import Collection
 from ocpp_mongo_plugin.driver_errors import translated
+from ocpp_mongo_plugin.drivers import collection_of, readable
 from ocpp_mongo_plugin.frames import Direction, MessageType, Origin
-
-if TYPE_CHECKING:
-    from motor.motor_asyncio import AsyncIOMotorDatabase
 
 SCHEMA_VERSION = 1
 
@@ -592,8 +590,8 @@ class Documents:
     sessions: type[SessionDocument]
     meter_values: type[MeterValueDocument]
 
-    async def init(self, database: AsyncIOMotorDatabase[dict[str, Any]]) -> None:
-        """Bind the classes to a database of Motor or mongomock-motor, for the loop that runs now.
+    async def init(self, database: Any) -> None:
+        """Bind the classes to a database that the installed Beanie reads, or of the mock, for the loop that runs now.
 
         Indexes are left alone: who may read may not always make them.
 
@@ -602,12 +600,12 @@ class Documents:
         """
         classes = [self.messages, self.transactions, self.stations, self.sessions, self.meter_values]
         with translated("opening the database", database):
-            await init_beanie(database=database, document_models=[*classes], skip_indexes=True)
+            await init_beanie(database=readable(database), document_models=[*classes], skip_indexes=True)
 
     @contextmanager
     def translated(self, what: str) -> Iterator[None]:
         """Turn the driver's errors into this package's; ``what`` reads as after "while"."""
-        with translated(what, self.messages.get_motor_collection().database):
+        with translated(what, collection_of(self.messages).database):
             yield
 
 

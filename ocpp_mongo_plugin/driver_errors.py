@@ -16,7 +16,8 @@ from typing import Any
 
 from bson.errors import BSONError
 from pydantic import ValidationError
-from pymongo import MongoClient
+from pymongo import AsyncMongoClient, MongoClient
+from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.database import Database
 from pymongo.errors import (
     BulkWriteError,
@@ -236,9 +237,10 @@ def hosts_of(database: object) -> str | None:
     """
     # A PyMongo database answers to any attribute with a collection, so it must not be asked for ``delegate``, under
     # which Motor keeps it.
-    own = database if isinstance(database, Database | MongoClient) else getattr(database, "delegate", None)
-    client = own.client if isinstance(own, Database) else own
-    if not isinstance(client, MongoClient):
+    is_own = isinstance(database, Database | AsyncDatabase | MongoClient | AsyncMongoClient)
+    own = database if is_own else getattr(database, "delegate", None)
+    client = own.client if isinstance(own, Database | AsyncDatabase) else own
+    if not isinstance(client, MongoClient | AsyncMongoClient):
         return None
     addresses = client.topology_description.server_descriptions()
     return ", ".join(sorted(f"{host}:{port}" if port else host for host, port in addresses)) or None

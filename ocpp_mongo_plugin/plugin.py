@@ -11,6 +11,7 @@ import atexit
 import logging
 import os
 import re
+import sys
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
@@ -19,11 +20,10 @@ from datetime import datetime, timezone
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, TypeAlias, cast
+from typing import Any, TypeAlias
 from weakref import WeakKeyDictionary, WeakSet
 
 import platformdirs
-import pymongo
 from pymongo.errors import ConfigurationError, InvalidURI
 from pymongo.uri_parser import parse_uri
 
@@ -32,7 +32,8 @@ from ocpp_mongo_plugin.capture import Capture
 from ocpp_mongo_plugin.changes import Document
 from ocpp_mongo_plugin.dead_letters import DeadLetterFiles
 from ocpp_mongo_plugin.documents import Documents, Gap, bind
-from ocpp_mongo_plugin.driver_errors import hosts_of, translated
+from ocpp_mongo_plugin.driver_errors import translated
+from ocpp_mongo_plugin.drivers import ByHandle, ByUri, collection_of
 from ocpp_mongo_plugin.errors import ArgumentError, NotStartedError, SettingError, StoreUnavailableError
 from ocpp_mongo_plugin.facts import TransactionEdit
 from ocpp_mongo_plugin.frames import Frame, Origin, SessionChange, Undelivered, decode
@@ -45,7 +46,6 @@ from ocpp_mongo_plugin.recording import Batch, Decoded, Item, without_credential
 from ocpp_mongo_plugin.redaction import MASK, Policy, Redactor
 from ocpp_mongo_plugin.repositories import Messages, MeterValues, Sessions, Stations, Transactions
 from ocpp_mongo_plugin.settings import (
-    DEFAULT_URI,
     PREFIX,
     Settings,
     read_settings,
@@ -55,9 +55,6 @@ from ocpp_mongo_plugin.settings import (
 from ocpp_mongo_plugin.sink import Health, Sink, Statistics, awaited_signal
 from ocpp_mongo_plugin.store import Store, recorder_name
 from ocpp_mongo_plugin.transactions import ID_TAG_FIELDS
-
-if TYPE_CHECKING:
-    from pymongo.database import Database
 
 logger = logging.getLogger("ocpp_mongo_plugin")
 
@@ -70,7 +67,8 @@ class MongoPlugin:
 
     Args:
         uri: MongoDB connection string; else ``OCPP_MONGO_URI``, else localhost.
-        database: a name, or a Motor or mongomock-motor database handle (then ``uri`` is not used).
+        database: a name, or a database handle of Motor (Beanie 1), PyMongo's async client (Beanie 2) or
+            mongomock-motor (then ``uri`` is not used).
         record_all: record every ChargePoint of the process; else only what ``attach`` is given.
         settings: any field of :class:`~ocpp_mongo_plugin.settings.Settings`.
 
@@ -87,13 +85,17 @@ class MongoPlugin:
         **settings: Any,
     ) -> None:
         name = database if isinstance(database, str) else None
-        self._handle = None if isinstance(database, str) else database
-        if uri is not None and self._handle is not None:
+        handle = None if isinstance(database, str) else database
+        if uri is not None and handle is not None:
             raise SettingError("give either a uri or a database handle, not both: a handle has its own server")
         self.settings: Settings = read_settings({"uri": uri, "database": name, "record_all": record_all, **settings})
-        self._synchronous = None if self._handle is None else _synchronous(self._handle)
-        if self._handle is None:
+        self._driver: ByUri | ByHandle
+        if handle is None:
             check_uri(self.settings)
+            secret = self.settings.uri.get_secret_value()
+            self._driver = ByUri(secret, self.settings.database, **self._client_options())
+        else:
+            self._driver = ByHandle(handle)
         self._recorder = ""
         self._persistence = _Persistence()
         self._hooks = Hooks(self._persistence, load_entry_points=self.settings.load_plugins)
@@ -114,10 +116,11 @@ class MongoPlugin:
         self._sink: Sink | None = None
         self._buffer: Buffer | None = None
         self._is_child = False
-        self._has_uri = self._handle is None and self.settings.uri.get_secret_value() != DEFAULT_URI
+        self._has_uri = handle is None and "uri" in self.settings.model_fields_set
+        self.gives_way = False
+        """Whether ChargePoints that another plugin records into the same collections are left to that one."""
         self._last = Statistics()
         self._documents: WeakKeyDictionary[asyncio.AbstractEventLoop, Documents] = WeakKeyDictionary()
-        self._clients: list[Any] = []
         self.messages = Messages(self)
         self.transactions = Transactions(self)
         self.stations = Stations(self)
@@ -137,12 +140,16 @@ class MongoPlugin:
 
     async def start(self) -> None:
         """Begin to record. Does not wait for MongoDB. Starting twice changes nothing."""
+        self.start_now()
+
+    def start_now(self) -> None:
+        """Do what ``start`` does, from any thread, with a loop or without one."""
         if self._sink is not None:
             return
         self._set_up()
-        self._capture.enable()
-        atexit.register(self._at_exit)
         _started_plugins.add(self)
+        _arrange()
+        self._capture.enable()
 
     def _set_up(self) -> None:
         """Open the journal, and start what carries frames to the store.
@@ -169,6 +176,14 @@ class MongoPlugin:
         self._persistence.offer = self._buffer.offer
         self._hooks.start()
         self._sink.start()
+        atexit.unregister(self._at_exit)
+        atexit.register(self._at_exit)
+        workers = sys.modules.get("multiprocessing.process")
+        if workers is not None and workers.parent_process() is not None:
+            from multiprocessing.util import Finalize  # noqa: PLC0415 - a worker has it
+
+            # Before Python 3.13 a worker that was forked ends without atexit.
+            Finalize(None, self._at_exit, exitpriority=_LAST)
 
     def _open_journal(self) -> Journal | None:
         """Return the journal that these settings ask for; None for memory, or, after a warning, where it cannot be."""
@@ -190,11 +205,16 @@ class MongoPlugin:
         return journal
 
     @property
+    def handle(self) -> Any:
+        """The database handle that was given, or None."""
+        return self._driver.handle if isinstance(self._driver, ByHandle) else None
+
+    @property
     def durability(self) -> str:
         """What the settings ask for: "memory", "journal" or "journal-sync"."""
         if self.settings.durability is not None:
             return self.settings.durability
-        return "journal" if self._has_uri and "PYTEST_CURRENT_TEST" not in os.environ else "memory"
+        return "journal" if self._has_uri and not _IN_PYTEST & os.environ.keys() else "memory"
 
     def _adopt(self) -> Iterator[AbandonedJournal]:
         try:
@@ -204,8 +224,8 @@ class MongoPlugin:
         return adopt(root, self._target())
 
     def _target(self) -> Target:
-        if self._handle is not None:
-            return Target(hosts_of(self._handle) or "memory", self._handle.name, unusual_collections(self.settings))
+        if isinstance(self._driver, ByHandle):
+            return Target(self._driver.hosts or "memory", self._driver.name, unusual_collections(self.settings))
         return target_of(self.settings)
 
     def _cleaned_in_turn(self, item: Item) -> Item | None:
@@ -247,8 +267,21 @@ class MongoPlugin:
         finally:
             sink.join(0)  # also when this wait was cancelled: a sink that ends must not be offered more
             self._finish(sink)
-        stats = sink.statistics()
-        return ended and not stats.lost.get(SHUTDOWN) and not stats.waiting
+            await self._driver.close()
+        return ended and _stored_all(sink)
+
+    def close_now(self, timeout: float | None = None) -> bool:
+        """Do what ``close`` does, from any thread, with a loop or without one; the caller's thread waits for it."""
+        sink = self._sink
+        if sink is None:
+            return True
+        limit = self.settings.shutdown_timeout if timeout is None else timeout
+        self._stop_capture()
+        sink.begin_close(limit)
+        ended = sink.join(limit)
+        self._finish(sink)
+        self._driver.close_now()
+        return ended and _stored_all(sink)
 
     def _stop_capture(self) -> None:
         self._capture.close_sessions("recording stopped")
@@ -257,12 +290,10 @@ class MongoPlugin:
     def _finish(self, sink: Sink) -> None:
         atexit.unregister(self._at_exit)
         _started_plugins.discard(self)
+        _arrange()
         self._last = sink.statistics()
         self._sink = None
         self._documents.clear()
-        for client in self._clients:
-            client.close()
-        self._clients.clear()
 
     def _at_exit(self) -> None:
         """Store what waits when the program ends without closing us."""
@@ -280,8 +311,7 @@ class MongoPlugin:
         self._redacting = threading.RLock()
         self._hooks.forked()
         # Its driver must not be closed: its sockets are the parent's. So it is kept, and not used again.
-        _of_parents.append((self._sink, *self._clients, *self._documents.values()))
-        self._clients = []
+        _of_parents.append((self._sink, *self._driver.forked(), *self._documents.values()))
         self._documents = WeakKeyDictionary()
         self._sink, self._buffer = None, None
         self._is_child = True
@@ -412,7 +442,7 @@ class MongoPlugin:
         bound = await self.documents()
         query = {} if station_id is None else {"station_id": {"$eq": station_id}}
         with bound.translated("reading gaps"):
-            gaps = bound.messages.get_motor_collection().database[self.settings.gaps_collection]
+            gaps = collection_of(bound.messages).database[self.settings.gaps_collection]
             found = await gaps.find(query, {"_id": 0}).sort("created_at", -1).to_list(None)
         return [Gap.model_validate(document) for document in found]
 
@@ -448,7 +478,7 @@ class MongoPlugin:
         if bound is None:
             bound = bind(self.settings)
             with translated("reading"):
-                await bound.init(self._readable())
+                await bound.init(self._driver.reading())
             self._documents[loop] = bound
         return bound
 
@@ -462,7 +492,7 @@ class MongoPlugin:
             for key, name in self.settings.collections().items():
                 document = getattr(bound, key)
                 found[name] = await document.find(of_values if key == "meter_values" else query).count()
-            letters = bound.messages.get_motor_collection().database[self.settings.dead_letters_collection]
+            letters = collection_of(bound.messages).database[self.settings.dead_letters_collection]
             found[self.settings.dead_letters_collection] = await letters.count_documents(query)
         return found
 
@@ -470,15 +500,6 @@ class MongoPlugin:
         """Have a program's word about a transaction take its place among the frames."""
         self._started().buffer.offer(self._impersonal(edit))
         await self.flush()
-
-    def _readable(self) -> Any:
-        if self._handle is not None:
-            return self._handle
-        from motor.motor_asyncio import AsyncIOMotorClient  # noqa: PLC0415 - only readers pay for Motor
-
-        client: Any = AsyncIOMotorClient(self.settings.uri.get_secret_value(), **self._client_options())
-        self._clients.append(client)
-        return client[self.settings.database]
 
     # -- inside ------------------------------------------------------------------------------------------------
 
@@ -501,8 +522,21 @@ class MongoPlugin:
             return MASK
         return redactor.pseudonym(id_tag) if personal == "pseudonymise" else id_tag
 
+    def shares_its_place_with(self, other: MongoPlugin) -> bool:
+        """Whether both store into the same collections, as far as their URIs and handles tell."""
+        return self._collections() == other._collections() and not self._servers().isdisjoint(other._servers())
+
+    def _servers(self) -> set[object]:
+        if isinstance(self._driver, ByHandle) and self._driver.hosts is None:
+            return {id(self._driver.writing()[0].client)}  # in memory
+        return {_address(host.strip()) for host in self._target().server.split(",")}
+
+    def _collections(self) -> tuple[str, tuple[str, ...]]:
+        target = self._target()
+        return target.database, target.collections
+
     def _where(self) -> str:
-        return self.settings.shown_uri if self._handle is None else "the given handle"
+        return self.settings.shown_uri if isinstance(self._driver, ByUri) else "the given handle"
 
     def _client_options(self) -> Document:
         timeout = int(self.settings.operation_timeout * 1000)
@@ -522,12 +556,8 @@ class MongoPlugin:
             files = DeadLetterFiles(journal_root(self.settings) / self._target().directory)
         except JournalError:
             files = None
-        if self._synchronous is not None:
-            return Store(self._synchronous, self.settings, self._recorder, files=files)
-        client: pymongo.MongoClient[Any] = pymongo.MongoClient(
-            self.settings.uri.get_secret_value(), **self._client_options()
-        )
-        return Store(client[self.settings.database], self.settings, self._recorder, close=client.close, files=files)
+        database, close = self._driver.writing()
+        return Store(database, self.settings, self._recorder, close=close, files=files)
 
 
 _Waiting: TypeAlias = Callable[[], "Awaitable[None] | None"]
@@ -544,15 +574,43 @@ _PATIENCE = 600.0
 
 _started_plugins: WeakSet[MongoPlugin] = WeakSet()
 _of_parents: list[object] = []
+_arranging = threading.Lock()
+_IN_PYTEST = {"PYTEST_CURRENT_TEST", "PYTEST_VERSION"}
+"""While a test runs; and during the session, from pytest 8.2 on."""
+_LOOPBACK = ("127.0.0.1", "[::1]")
+_LAST = -1000
+"""After whatever a worker has left to do at its end."""
+
+
+def _arrange() -> None:
+    """Have those that give way know to whom."""
+    with _arranging:
+        started = list(_started_plugins)
+        for plugin in started:
+            if plugin.gives_way:
+                others = [other for other in started if not other.gives_way and plugin.shares_its_place_with(other)]
+                plugin._capture.gives_way_to = tuple(other._capture for other in others)  # noqa: SLF001 - of this module
+
+
+def _address(host: str) -> str:
+    """Return a host of a URI with its port, the loopback under one name."""
+    name, _, port = host.rpartition(":") if re.search(r":\d+$", host) else (host, "", "")
+    return f"{'localhost' if name in _LOOPBACK else name}:{port or 27017}"
+
+
+def _stored_all(sink: Sink) -> bool:
+    stats = sink.statistics()
+    return not stats.lost.get(SHUTDOWN) and not stats.waiting
 
 
 def _after_fork() -> None:
+    _arranging.release()
     for plugin in list(_started_plugins):
         plugin._forked()  # noqa: SLF001 - of this module
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
+    os.register_at_fork(before=_arranging.acquire, after_in_parent=_arranging.release, after_in_child=_after_fork)
 
 
 async def _until_room(buffer: Buffer, most: float) -> None:
@@ -738,17 +796,6 @@ class _Listener:
                 at=datetime.now(tz=_UTC),
             )
             self._hooks.later("ocpp_frames_lost", value)
-
-
-def _synchronous(handle: Any) -> Database[Any]:
-    """Return the synchronous database inside a Motor or mongomock-motor handle: it works from any thread."""
-    inside = getattr(handle, "delegate", None)
-    module = type(inside).__module__
-    if inside is not None and type(inside).__name__ == "Database" and module.startswith(("pymongo.", "mongomock.")):
-        return cast("Database[Any]", inside)
-    kind = type(handle).__name__
-    hint = "; pass client['name'], the database, instead of the client" if kind.endswith("Client") else ""
-    raise SettingError(f"database takes a name, or a Motor or mongomock-motor database handle, not {kind}{hint}")
 
 
 def check_uri(settings: Settings) -> None:

@@ -35,6 +35,7 @@ from pymongo.errors import DuplicateKeyError
 
 from ocpp_mongo_plugin.documents import Documents, Message, MeterValue, Session, Station, Transaction
 from ocpp_mongo_plugin.driver_errors import translated
+from ocpp_mongo_plugin.drivers import collection_of
 from ocpp_mongo_plugin.errors import ArgumentError, NotFoundError
 from ocpp_mongo_plugin.facts import TransactionEdit, TransactionId
 from ocpp_mongo_plugin.frames import normalise_version
@@ -136,7 +137,7 @@ class _Repository:
     async def _delete(self, kind: str, query: Query) -> int:
         document = getattr(await self._reading.documents(), kind)
         with translated(f"deleting from {document.get_settings().name}"):
-            result = await document.get_motor_collection().delete_many(query)
+            result = await collection_of(document).delete_many(query)
         return int(result.deleted_count)
 
 
@@ -411,7 +412,7 @@ class Transactions(_Repository):
         }
         pipeline = [{"$match": _of_station(station_id)}, {"$group": group}]
         with translated("counting transactions"):
-            rows = await document.get_motor_collection().aggregate(pipeline).to_list(length=None)
+            rows = await document.aggregate(pipeline).to_list()
         by_status = {row["_id"]: row for row in rows}
         counts = {status: by_status.get(status, {}).get("count", 0) for status in _STATUSES}
         return TransactionStats(
@@ -570,7 +571,7 @@ class Stations(_Repository):
         }
         document = (await self._reading.documents()).stations
         with translated("configuring a station"):
-            collection = document.get_motor_collection()
+            collection = collection_of(document)
             try:
                 await collection.update_one({"_id": station_id}, update, upsert=True)
             except DuplicateKeyError:

@@ -42,6 +42,7 @@ _FIRST_RETRY, _LONGEST_RETRY, _SICK_RETRY = 0.1, 30.0, 5.0
 _LEASE_IN_SYNCS = 3
 _GRACE = 0.1
 _POISON_ATTEMPTS = 3
+_jitter = random.Random()  # noqa: S311 - no secret; of our own, since a host may have seeded the common one
 _SAY_AGAIN_AFTER, _AFTER_ERROR = 60.0, 0.01
 """Seconds."""
 
@@ -790,7 +791,7 @@ class Sink:
             )
         longest = min(_LONGEST_RETRY, _FIRST_RETRY * 2 ** min(attempt, 10))
         floor = _SICK_RETRY if kind in (ErrorClass.SICK, ErrorClass.CONFIGURATION) else 0.0
-        until = time.monotonic() + floor + random.uniform(0, longest)  # noqa: S311 - jitter
+        until = time.monotonic() + floor + _jitter.uniform(0, longest)
         while True:
             with self._lock:
                 closing = self._closing_at

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack, ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TypeAlias
 from uuid import uuid4
@@ -14,10 +15,11 @@ from uuid import uuid4
 import pytest
 from hypothesis import HealthCheck, settings
 from mongomock_motor import AsyncMongoMockClient
-from pymongo import MongoClient
+from pymongo import AsyncMongoClient, MongoClient
 from pymongo.database import Database
 from pymongo.errors import PyMongoError
 
+from ocpp_mongo_plugin.drivers import READS_WITH_MOTOR
 from ocpp_mongo_plugin.embedded import EmbeddedMongod, find_mongod
 
 Plain: TypeAlias = Database[dict[str, Any]]
@@ -109,6 +111,48 @@ def plain(_client: MongoClient[dict[str, Any]], database_name: str) -> Plain:
 def mock_database() -> Any:
     """A mongomock-motor database of the test's own."""
     return AsyncMongoMockClient()[f"test_{uuid4().hex}"]
+
+
+@pytest.fixture
+async def client_of() -> AsyncIterator[Callable[..., Any]]:
+    """Makes clients for one test, of the kind "motor" or "pymongo": ``client_of(kind, uri, **options)``."""
+    async with AsyncExitStack() as cleanup:
+
+        def make(kind: str, uri: str, **options: Any) -> Any:
+            if kind == "pymongo":
+                client: Any = AsyncMongoClient(uri, **options)
+                cleanup.push_async_callback(client.close)
+            else:
+                motor = pytest.importorskip("motor.motor_asyncio", reason="Motor is not installed")
+                client = motor.AsyncIOMotorClient(uri, **options)
+                cleanup.callback(client.close)
+            return client
+
+        yield make
+
+
+@pytest.fixture
+def reading_client(client_of: Callable[..., Any]) -> Callable[..., Any]:
+    """Makes clients of the kind that the installed Beanie reads through: ``reading_client(uri, **options)``."""
+    return partial(client_of, "motor" if READS_WITH_MOTOR else "pymongo")
+
+
+@pytest.fixture(params=["mock", *(pytest.param(name, marks=pytest.mark.mongod) for name in ("motor", "pymongo"))])
+def any_handle(request: pytest.FixtureRequest) -> Any:
+    """A database handle of each kind that programs pass in: each can be written through."""
+    if request.param == "mock":
+        return request.getfixturevalue("mock_database")
+    client = request.getfixturevalue("client_of")(request.param, request.getfixturevalue("mongo_uri"))
+    return client[request.getfixturevalue("database_name")]
+
+
+@pytest.fixture(params=["mock", pytest.param("mongod", marks=pytest.mark.mongod)])
+def handle(request: pytest.FixtureRequest) -> Any:
+    """A database handle of each kind that the installed Beanie reads through: the mock's, and a real server's."""
+    if request.param == "mock":
+        return request.getfixturevalue("mock_database")
+    client = request.getfixturevalue("reading_client")(request.getfixturevalue("mongo_uri"))
+    return client[request.getfixturevalue("database_name")]
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
-from collections.abc import AsyncIterator
 from dataclasses import fields
 from datetime import datetime, timedelta, timezone
 from types import SimpleNamespace
@@ -14,7 +13,6 @@ from typing import Any
 import pytest
 from beanie.odm.registry import DocsRegistry
 from bson import DBRef, ObjectId
-from motor.motor_asyncio import AsyncIOMotorClient
 from pydantic import BaseModel, ValidationError
 
 from ocpp_mongo_plugin import changes, documents, ledger, transactions
@@ -59,14 +57,9 @@ def names(prefix: str = "") -> Any:
     return SimpleNamespace(**{f"{name}_collection": prefix + default.get(name, name) for name in MODELS})
 
 
-@pytest.fixture(params=["mock", pytest.param("mongod", marks=pytest.mark.mongod)])
-async def database(request: pytest.FixtureRequest) -> AsyncIterator[Any]:
-    if request.param == "mock":
-        yield request.getfixturevalue("mock_database")
-        return
-    client: Any = AsyncIOMotorClient(request.getfixturevalue("mongo_uri"))
-    yield client[request.getfixturevalue("database_name")]
-    client.close()
+@pytest.fixture
+def database(handle: Any) -> Any:
+    return handle
 
 
 def message(**values: Any) -> dict[str, Any]:
@@ -248,12 +241,11 @@ async def test_binding_again_on_another_loop_reads_on(mock_database):
     assert await asyncio.to_thread(lambda: asyncio.run(read())) == 1
 
 
-async def test_an_unreachable_server_is_named_without_its_password():
-    client: Any = AsyncIOMotorClient("mongodb://user:hunter2@127.0.0.1:1/", serverSelectionTimeoutMS=20)
+async def test_an_unreachable_server_is_named_without_its_password(reading_client):
+    client = reading_client("mongodb://user:hunter2@127.0.0.1:1/", serverSelectionTimeoutMS=20)
 
     with pytest.raises(StoreUnavailableError) as caught:
         await documents.bind(names()).init(client["ocpp"])
-    client.close()
 
     assert "127.0.0.1:1" in str(caught.value)
     assert "hunter2" not in str(caught.value)

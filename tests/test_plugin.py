@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
@@ -41,13 +41,15 @@ NOW = "2026-03-01T10:00:00Z"
 LATER = "2026-03-01T11:00:00Z"
 
 
-@pytest.fixture(params=["mock", pytest.param("mongod", marks=pytest.mark.mongod)])
-def place(request: pytest.FixtureRequest) -> Iterator[dict[str, Any]]:
+@pytest.fixture(params=["mock", *(pytest.param(name, marks=pytest.mark.mongod) for name in ("uri", "handle"))])
+def place(request: pytest.FixtureRequest) -> dict[str, Any]:
     """The arguments that say where to record."""
     if request.param == "mock":
-        yield {"database": request.getfixturevalue("mock_database")}
-        return
-    yield {"uri": request.getfixturevalue("mongo_uri"), "database": request.getfixturevalue("database_name")}
+        return {"database": request.getfixturevalue("mock_database")}
+    uri, name = request.getfixturevalue("mongo_uri"), request.getfixturevalue("database_name")
+    if request.param == "uri":
+        return {"uri": uri, "database": name}
+    return {"database": request.getfixturevalue("reading_client")(uri)[name]}
 
 
 class Csms16(ocpp.v16.ChargePoint):

@@ -5,7 +5,6 @@ Documents are put in directly, so that only reading is tested here, on mongomock
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from contextlib import suppress
 from dataclasses import FrozenInstanceError, dataclass, field
 from datetime import datetime, timedelta, timezone
@@ -16,7 +15,6 @@ from typing import Any
 import pytest
 from bson import ObjectId
 from bson.errors import InvalidDocument
-from motor.motor_asyncio import AsyncIOMotorClient
 from pymongo import MongoClient
 from pymongo.errors import (
     AutoReconnect,
@@ -73,19 +71,11 @@ class Shelf:
         return list(result.inserted_ids)
 
 
-@pytest.fixture(params=["mock", pytest.param("mongod", marks=pytest.mark.mongod)])
-async def shelf(request: pytest.FixtureRequest) -> AsyncIterator[Shelf]:
+@pytest.fixture
+async def shelf(handle: Any) -> Shelf:
     bound = documents.bind(NAMES)
-    if request.param == "mock":
-        database = request.getfixturevalue("mock_database")
-        await bound.init(database)
-        yield Shelf(bound, database)
-        return
-    client: Any = AsyncIOMotorClient(request.getfixturevalue("mongo_uri"))
-    database = client[request.getfixturevalue("database_name")]
-    await bound.init(database)
-    yield Shelf(bound, database)
-    client.close()
+    await bound.init(handle)
+    return Shelf(bound, handle)
 
 
 def minutes(number: float) -> datetime:
@@ -682,7 +672,7 @@ async def test_the_latest_value_of_a_measurand(shelf):
         lambda shelf: Messages(shelf).find(skip=1 << 70),
     ],
 )
-@pytest.mark.parametrize("shelf", ["mongod"], indirect=True)
+@pytest.mark.parametrize("handle", ["mongod"], indirect=True)
 async def test_what_bson_cannot_hold_is_a_wrong_argument(shelf, call):
     with pytest.raises(ArgumentError):
         await call(shelf)
@@ -789,14 +779,19 @@ def test_an_error_of_the_caller_passes_as_it_is():
 
 def test_hosts_are_named_without_credentials(mock_database):
     client: MongoClient[Any] = MongoClient("mongodb://u:secret@a.example:1,b.example/", connect=False)
-    motor: Any = AsyncIOMotorClient("mongodb://u:secret@c.example/?connect=false")
 
-    found = [hosts_of(handle) for handle in (client, client["x"], motor, motor["x"], mock_database, None)]
+    found = [hosts_of(handle) for handle in (client, client["x"], mock_database, None)]
     client.close()
-    motor.close()
 
-    both, one = "a.example:1, b.example:27017", "c.example:27017"
-    assert found == [both, both, one, one, None, None]
+    both = "a.example:1, b.example:27017"
+    assert found == [both, both, None, None]
+
+
+@pytest.mark.parametrize("kind", ["motor", "pymongo"])
+def test_hosts_of_asynchronous_clients_are_named_too(client_of, kind):
+    client = client_of(kind, "mongodb://u:secret@c.example/?connect=false")
+
+    assert [hosts_of(handle) for handle in (client, client["x"])] == ["c.example:27017"] * 2
 
 
 class Reason(str, Enum):

@@ -1,4 +1,4 @@
-"""The store contract, on mongomock-motor and on a real mongod."""
+"""The store contract, on mongomock-motor, and on a real mongod through Motor and through PyMongo's async client."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 from playing import frames_of
-from pymongo import MongoClient
 from transcripts import TRANSCRIPTS, Transcript, call, metered, start, started, stop
 
 from ocpp_mongo_plugin import transcription
 from ocpp_mongo_plugin.documents import INDEXES, MODELS
+from ocpp_mongo_plugin.drivers import writer_of
 from ocpp_mongo_plugin.frames import Frame, Session, SessionChange, new_session_id
 from ocpp_mongo_plugin.recording import Batch, Recording
 from ocpp_mongo_plugin.settings import read_settings
@@ -23,15 +23,13 @@ from ocpp_mongo_plugin.store import Store, Written
 NAMES = read_settings({}).collections()
 
 
-@pytest.fixture(params=["mock", pytest.param("mongod", marks=pytest.mark.mongod)])
-def database(request: pytest.FixtureRequest) -> Iterator[Any]:
-    """A synchronous database: the mock's, or that of a real server."""
-    if request.param == "mock":
-        yield request.getfixturevalue("mock_database").delegate
-        return
-    name = request.getfixturevalue("database_name")
-    with MongoClient(request.getfixturevalue("mongo_uri"), tz_aware=True) as client:
-        yield client[name]
+@pytest.fixture
+def database(any_handle: Any) -> Iterator[Any]:
+    """The synchronous database that is written to for each kind of handle."""
+    database, close = writer_of(any_handle)()
+    yield database
+    if close is not None:
+        close()
 
 
 class Process:

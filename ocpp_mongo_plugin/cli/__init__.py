@@ -11,7 +11,7 @@ import sys
 def main() -> None:
     """Run ``ocpp-mongo`` with the arguments of this process, and exit."""
     try:
-        from ocpp_mongo_plugin.cli.app import run  # noqa: PLC0415 - only here are typer and rich needed
+        from ocpp_mongo_plugin.cli import app  # noqa: PLC0415 - only here are typer and rich needed
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in ("typer", "rich"):
             raise
@@ -19,4 +19,4 @@ def main() -> None:
         sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)
-    run()
+    app.main()

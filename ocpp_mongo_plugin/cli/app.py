@@ -71,7 +71,7 @@ app = typer.Typer(
 )
 
 
-def run() -> None:
+def main() -> None:
     """Run the command that the arguments of this process name, and exit."""
     app()
 
@@ -120,6 +120,52 @@ def demo(
         return show(seconds=seconds, keep=keep)
 
     _finish(command)
+
+
+@app.command(
+    epilog="Example: ocpp-mongo run --uri mongodb://localhost:27017 -- python station.py",
+    context_settings={"allow_interspersed_args": False},
+)
+def run(
+    command: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="COMMAND...", help="The program with its arguments; -m MODULE, -c CODE and FILE.py, too."
+        ),
+    ],
+    uri: Uri = None,
+    database: DatabaseName = None,
+    durability: Annotated[
+        str | None,
+        typer.Option(
+            "--durability", metavar="KIND", help="memory, journal or journal-sync; else OCPP_MONGO_DURABILITY."
+        ),
+    ] = None,
+    children: Annotated[
+        bool, typer.Option("--children", help="Record Python programs that the program starts, too.")
+    ] = False,
+    check: Annotated[
+        bool, typer.Option("--check/--no-check", help="Look first whether MongoDB answers, for 2 s at most.")
+    ] = True,
+    log: Annotated[
+        Path | None,
+        typer.Option("--log", metavar="FILE", help="Append the warnings of the recording to this file; else to none."),
+    ] = None,
+) -> None:
+    """Run a program, and record the ChargePoints in it; no code of it need change.
+
+    The program takes the place of this process: exit code, signals, streams and process id are its own. Workers that
+    it forks, or starts by multiprocessing, are recorded as well. All other settings come from OCPP_MONGO_...;
+    OCPP_MONGO_DISABLE=1 turns recording off. Where MongoDB does not answer, the program runs all the same.
+    """
+
+    def start() -> int:
+        from ocpp_mongo_plugin.cli.launching import Options, launch  # noqa: PLC0415
+
+        settings = {"uri": uri, "database": database, "durability": durability}
+        return launch(command, Options(settings, children=children, check=check, log=log))
+
+    _finish(start, uri)
 
 
 @app.command(

@@ -54,20 +54,20 @@ def shown(settings: Settings) -> str:
 
 
 @contextmanager
-def connected(settings: Settings) -> Iterator[Plain]:
-    """Open the database of these settings, and make sure that its server answers.
+def connected(settings: Settings, patience: float = PATIENCE_SECONDS) -> Iterator[Plain]:
+    """Open the database of these settings, and make sure that its server answers within ``patience`` seconds.
 
     Raises:
         SettingError: the URI is wrong.
         StoreUnavailableError: the server does not answer; AccessDeniedError: it wants other credentials.
     """
     check_uri(settings)
-    patience = int(min(settings.operation_timeout, PATIENCE_SECONDS) * 1000)
+    milliseconds = int(min(settings.operation_timeout, patience) * 1000)
     try:
         client: MongoClient[dict[str, Any]] = MongoClient(
             settings.uri.get_secret_value(),
-            serverSelectionTimeoutMS=patience,
-            connectTimeoutMS=patience,
+            serverSelectionTimeoutMS=milliseconds,
+            connectTimeoutMS=milliseconds,
             timeoutMS=int(settings.operation_timeout * 1000),
             appname="ocpp-mongo",
             tz_aware=True,
@@ -79,7 +79,7 @@ def connected(settings: Settings) -> Iterator[Plain]:
         raise SettingError(f"{shown(settings)} is no MongoDB URI: {_reason(error)}") from None
     with client:
         # timeoutMS would have the driver look for the server as long as an operation may take.
-        with naming(settings), translated("connecting"), pymongo.timeout(patience / 1000):
+        with naming(settings), translated("connecting"), pymongo.timeout(milliseconds / 1000):
             client.admin.command("ping")
         yield client[settings.database]
 

@@ -1,0 +1,265 @@
+"""Which of MongoDB's drivers reads and which writes: by a URI, or through a database handle that a program passes in.
+
+Hides the two generations of Beanie, of which 1.30 reads through Motor and 2 through PyMongo's async client, and what
+mongomock-motor lacks for the latter. Promises a synchronous database to write to, which works on any thread and needs
+no loop of the host's, and one that the installed Beanie reads; that what is opened here is closed here; and that a
+handle which cannot do both is refused at once, in one sentence that says what to pass instead.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import contextlib
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
+
+import beanie
+import pymongo
+from pymongo.asynchronous.database import AsyncDatabase
+from pymongo.database import Database
+
+from ocpp_mongo_plugin.driver_errors import hosts_of
+from ocpp_mongo_plugin.errors import SettingError
+
+if TYPE_CHECKING:
+    from pymongo.asynchronous.collection import AsyncCollection
+
+READS_WITH_MOTOR = not hasattr(beanie.Document, "get_pymongo_collection")
+"""Whether the installed Beanie is of the generation that needs Motor."""
+
+Writing: TypeAlias = "tuple[Database[Any], Callable[[], None] | None]"
+"""A synchronous database, and what closes its client where that is ours."""
+
+_CLOSING = 2.0
+"""Seconds that closing a client may take, which tells the server which sessions are over."""
+_NOT_FOR_TWINS = frozenset({"connect", "document_class", "event_listeners", "type_registry", "tz_aware"})
+
+
+class ByUri:
+    """MongoDB by its connection string: each thread and each loop has a client of its own."""
+
+    def __init__(self, host: str | list[str] | None, name: str, **options: Any) -> None:
+        """Open clients of ``host``, a URI as a rule, with ``options``, and of those the database ``name``."""
+        self._host, self._name, self._options = host, name, options
+        self._opened: list[tuple[asyncio.AbstractEventLoop, Any]] = []
+
+    def writing(self) -> Writing:
+        """Open the database that the calling thread writes to."""
+        client: pymongo.MongoClient[Any] = pymongo.MongoClient(self._host, **self._options)
+        return client[self._name], client.close
+
+    def reading(self) -> Any:
+        """Open a database that the installed Beanie reads on the running loop."""
+        client: Any
+        if READS_WITH_MOTOR:
+            from motor.motor_asyncio import AsyncIOMotorClient  # noqa: PLC0415 - Beanie 2 comes without it
+
+            client = AsyncIOMotorClient(self._host, **self._options)
+        else:
+            client = pymongo.AsyncMongoClient(self._host, **self._options)
+        self._opened.append((asyncio.get_running_loop(), client))
+        return client[self._name]
+
+    async def close(self) -> None:
+        """Close what ``reading`` opened, each client on its own loop, where that still runs."""
+        opened, self._opened = self._opened, []
+        for loop, client in opened:
+            if READS_WITH_MOTOR:
+                client.close()
+            elif loop.is_running() and loop is not asyncio.get_running_loop():
+                closing = asyncio.run_coroutine_threadsafe(_closed(client), loop)
+                await asyncio.wait([asyncio.wrap_future(closing)], timeout=_CLOSING)
+            else:
+                await _closed(client)
+
+    def close_now(self) -> None:
+        """Do what ``close`` does where nothing can be awaited, from any thread."""
+        opened, self._opened = self._opened, []
+        for loop, client in opened:
+            if READS_WITH_MOTOR:
+                client.close()
+            elif loop.is_running():
+                closing = asyncio.run_coroutine_threadsafe(_closed(client), loop)
+                if asyncio._get_running_loop() is not loop:  # noqa: SLF001 - public, but for its name
+                    concurrent.futures.wait([closing], timeout=_CLOSING)
+            else:
+                # Here may be another loop that runs, and a thread has one loop at most.
+                thread = threading.Thread(target=asyncio.run, args=(_closed(client),), daemon=True)
+                thread.start()
+                thread.join(_CLOSING)
+
+    def forked(self) -> list[object]:
+        """In a child process: forget the clients, and return them, since they must live on but not be closed."""
+        opened, self._opened = self._opened, []
+        return list(opened)
+
+
+class ByHandle:
+    """MongoDB through a database that the program opened, and closes."""
+
+    def __init__(self, handle: Any) -> None:
+        """Take a database of Motor, of PyMongo's async client, or of mongomock-motor.
+
+        Raises:
+            SettingError: it is none, or not one that the installed Beanie can read through.
+        """
+        refusal = _refusal(handle)
+        if refusal is not None:
+            raise SettingError(refusal)
+        self.name: str = handle.name
+        self.hosts = hosts_of(handle)
+        """As :func:`~ocpp_mongo_plugin.driver_errors.hosts_of` has them: None in memory."""
+        self.writing = writer_of(handle)
+        """Opens the database that the calling thread writes to."""
+        self.handle = handle
+        """As it was given."""
+
+    def reading(self) -> Any:
+        """Return the database that the installed Beanie reads."""
+        return self.handle
+
+    async def close(self) -> None:
+        """Leave the handle as it is."""
+
+    def close_now(self) -> None:
+        """Leave the handle as it is."""
+
+    def forked(self) -> list[object]:
+        """In a child process: nothing was opened for reading."""
+        return []
+
+
+def writer_of(handle: Any) -> Callable[[], Writing]:
+    """Return what opens the synchronous database of a handle, whichever Beanie is installed.
+
+    A handle of PyMongo's async client works on the loop that it belongs to, which may stall or be gone. So a client of
+    our own writes, with the same options. Those of Motor and mongomock-motor have a synchronous database inside.
+
+    Raises:
+        SettingError: there can be no such client.
+    """
+    if _is_async_pymongo(handle):
+        return ByUri(name=handle.name, **_twin_options(handle.client)).writing
+    return lambda: (cast("Database[Any]", handle.delegate), None)
+
+
+def readable(database: Any) -> Any:
+    """Return a database as the installed Beanie reads it: itself, but for mongomock-motor's under Beanie 2."""
+    return _Imitation(database) if not READS_WITH_MOTOR and _is_mock(database) else database
+
+
+def collection_of(document: type[beanie.Document]) -> AsyncCollection[dict[str, Any]]:
+    """Return the collection of a document class that is bound.
+
+    Of Motor or of PyMongo: what awaits one document, a count, or ``find(...).to_list()`` is the same in both.
+    """
+    kind: Any = document
+    return cast(
+        "AsyncCollection[dict[str, Any]]",
+        kind.get_motor_collection() if READS_WITH_MOTOR else kind.get_pymongo_collection(),
+    )
+
+
+async def _closed(client: pymongo.AsyncMongoClient[Any]) -> None:
+    # Of a loop that is over, its tasks and sockets are gone, and only the client's own books are left to be closed.
+    with contextlib.suppress(Exception), pymongo.timeout(_CLOSING):
+        await client.close()
+
+
+# -- handles ----------------------------------------------------------------------------------------------------
+
+
+def _is_async_pymongo(handle: object) -> bool:
+    # Not isinstance, which asks the object: a MagicMock with a spec says yes.
+    return issubclass(type(handle), AsyncDatabase)
+
+
+def _is_mock(handle: object) -> bool:
+    inside = _inside(handle)
+    return inside.__name__ == "Database" and inside.__module__.startswith("mongomock.")
+
+
+def _inside(handle: object) -> type:
+    """Return the class of the synchronous database inside a handle of Motor or mongomock-motor."""
+    # A PyMongo database answers to any attribute with a collection, so it must not be asked.
+    is_pymongo = issubclass(type(handle), Database | AsyncDatabase)
+    return type(None) if is_pymongo else type(getattr(handle, "delegate", None))
+
+
+def _refusal(handle: Any) -> str | None:
+    """Return why a handle will not do, and what will; None where it will."""
+    is_motor, is_async = issubclass(_inside(handle), Database), _is_async_pymongo(handle)
+    if _is_mock(handle) or (is_motor if READS_WITH_MOTOR else is_async):
+        return None
+    right = "a database of Motor" if READS_WITH_MOTOR else "a database of pymongo.AsyncMongoClient"
+    change = ""
+    if is_motor:
+        name, change = "Motor", ', or stay with Motor by pip install "ocpp-mongo-plugin[motor]"'
+    elif is_async:
+        name, change = "PyMongo's async client", ', or move to Beanie 2 by pip install --upgrade "beanie>=2"'
+    elif issubclass(type(handle), Database):
+        name = "PyMongo's synchronous client"
+    else:
+        kind = type(handle).__name__
+        hint = "; pass client['name'], the database, instead of the client" if kind.endswith("Client") else ""
+        return f"database takes a name, {right}, or one of mongomock-motor, not {kind}{hint}"
+    why = f"which the installed Beanie {beanie.__version__} cannot read through"
+    return f"database is a handle of {name}, {why}; pass {right}{change}"
+
+
+def _twin_options(client: pymongo.AsyncMongoClient[Any]) -> dict[str, Any]:
+    """Return the arguments of a synchronous client that reaches the same servers in the same way.
+
+    The host's listeners are not told of what we do. How documents are read is up to the store.
+
+    Raises:
+        SettingError: there can be none.
+    """
+    given = getattr(client, "_init_kwargs", None)
+    if not isinstance(given, dict):
+        raise SettingError(
+            f"database is a handle of which PyMongo {pymongo.version} does not say how it was opened; "
+            "give the uri and the name of the database instead"
+        )
+    if given.get("auto_encryption_opts") is not None:
+        raise SettingError(
+            "database is a handle with automatic encryption, which a second client cannot share; "
+            "pass one of a client without auto_encryption_opts, or give the uri and the name of the database instead"
+        )
+    return {name: value for name, value in given.items() if name.lower() not in _NOT_FOR_TWINS}
+
+
+# -- what Beanie 2 needs of mongomock-motor ---------------------------------------------------------------------
+
+
+class _Imitation:
+    """A database of mongomock-motor, which imitates Motor, as Beanie 2 asks PyMongo's async client."""
+
+    def __init__(self, database: Any) -> None:
+        self._database = database
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._database, name)
+
+    def __getitem__(self, name: str) -> _ImitatedCollection:
+        return _ImitatedCollection(self._database[name], self)
+
+    async def list_collection_names(self, **_: Any) -> list[str]:
+        """Return the names; the mock knows no rights to list only some of them."""
+        return cast("list[str]", await self._database.list_collection_names())
+
+
+class _ImitatedCollection:
+    """A collection of mongomock-motor, of which Beanie 2 awaits ``aggregate``."""
+
+    def __init__(self, collection: Any, database: _Imitation) -> None:
+        self._collection, self.database = collection, database
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._collection, name)
+
+    async def aggregate(self, *arguments: Any, **keywords: Any) -> Any:
+        """Return the cursor."""
+        return self._collection.aggregate(*arguments, **keywords)
