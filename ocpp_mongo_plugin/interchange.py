@@ -80,8 +80,8 @@ class Line(NamedTuple):
     text: str
     session: str | None
     sequence: int | None
-    is_concluded: bool = False
-    """Whether side and version were concluded from the whole file: as it grows, they may become known."""
+    from_log: bool = False
+    """Whether a log told it: side and version are concluded there, and may become known as it grows."""
 
 
 class BadLine(NamedTuple):
@@ -241,7 +241,7 @@ class LogFile:
                 item.text,
                 session=None,
                 sequence=None,
-                is_concluded=version is None,
+                from_log=True,
             )
 
     def _lines(self) -> Iterator[LogLine]:
@@ -392,8 +392,8 @@ class Recording:
         if salt == 0 and first.session is not None and _HEX_SESSION.fullmatch(first.session):
             return first.session
         time = first.timestamp
-        version = None if first.is_concluded else first.protocol_version
-        identity = [first.station_id, version, first.session, first.side]
+        version, side = (None, None) if first.from_log else (first.protocol_version, first.side)
+        identity = [first.station_id, version, first.session, side]
         event = [time.isoformat() if time else None, first.direction, first.text]
         microseconds = 0 if time is None else (time - _EPOCH) // timedelta(microseconds=1)
         told = json.dumps([*identity, *event, salt]).encode()
@@ -472,7 +472,7 @@ _Key: TypeAlias = tuple[str, "str | None", "str | None", "str | None"]
 
 def _key(line: Line) -> _Key:
     """Return what tells recordings apart; a named session may learn its version late, so that is no part of it."""
-    is_named = line.session is not None or line.is_concluded
+    is_named = line.session is not None or line.from_log
     return line.station_id, line.session, line.side, None if is_named else line.protocol_version
 
 

@@ -43,6 +43,7 @@ _OTHERS_OF_LIBRARY = (
 )
 _BYTES = re.compile(r"b(['\"]).*\1", re.DOTALL)
 _TOKEN = re.compile(r'\\.|["\[\]{}]')
+_NUMBER = re.compile(r"\d+")
 _CUT = ("...", "…")
 _MOST_CHARACTERS = 32 * 1024 * 1024
 _REMEMBERED = 256
@@ -109,11 +110,12 @@ class Log:
     def learn_form(self, lines: Iterable[LogLine]) -> None:
         """Learn from the beginning of a log how its lines are formed."""
         plain = (uncoloured(line.text) for line in lines)
-        marked = list(itertools.islice((text for text in plain if _mark(text) is not None), ENOUGH_LINES))
-        self._prefixes = Prefixes(marked, self._pattern)
+        marks = ((text, mark) for text in plain if (mark := _mark(text)) is not None)
+        marked = [(text, text[: mark.start()]) for text, mark in itertools.islice(marks, ENOUGH_LINES)]
+        self._prefixes = Prefixes([head for _, head in marked], self._pattern)
         heads: list[str] = []
         tails: list[bool] = []
-        for text in marked:
+        for text, _ in marked:
             message = self._message(text)[0]
             mark = _mark(message)
             if mark is None or not message.startswith("[", mark.end()):
@@ -174,7 +176,7 @@ class Log:
             message, entry = self._message(uncoloured(line.text))
             begun = self._begun(line, message, entry)
             if begun is None:
-                yield OtherLine(line.number, message, any(words in message for words in _OTHERS_OF_LIBRARY)), ""
+                yield OtherLine(line.number, message, _of_library(message)), ""
                 continue
             frame, form = begun
             if entry is None:
@@ -185,7 +187,7 @@ class Log:
         """Return the frame that begins in this line, and how the line begins; None when it begins none."""
         mark = _mark(message)
         prefix = None if mark is None else self._prefixes.split(message[: mark.start()])
-        if mark is None or prefix is None:
+        if mark is None or prefix is None or _of_library(message[: mark.start()]):
             return None
         station_id, told = message[prefix.end : mark.start()], message[mark.end() :]
         if not told.startswith(_BEGINNINGS):
@@ -199,7 +201,7 @@ class Log:
         if at is None:
             at = time_of(self._prefixes.collected_at(line.text), self._zone)
         direction: Direction = "received" if mark["received"] else "sent"
-        return LoggedFrame(line.number, station_id, direction, at, told), message[: prefix.end]
+        return LoggedFrame(line.number, station_id, direction, at, told), _NUMBER.sub("0", message[: prefix.end])
 
     def _continued(self, frame: LoggedFrame, waiting: deque[LogLine], lines: Iterator[LogLine]) -> LoggedFrame:
         """Return the frame with its further lines; lines that turn out to be none of it are left in ``waiting``."""
@@ -316,6 +318,11 @@ def holds_frame(line: str) -> bool:
     """Whether the words of the library, and what looks like a frame, stand in this line."""
     mark = _mark(line)
     return mark is not None and line.startswith(_BEGINNINGS, mark.end())
+
+
+def _of_library(message: str) -> bool:
+    """Whether the library says there what went wrong, which may quote a frame."""
+    return any(words in message for words in _OTHERS_OF_LIBRARY)
 
 
 def _side_of(message: Message, direction: Direction) -> Side | None:

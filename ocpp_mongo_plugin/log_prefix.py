@@ -37,6 +37,7 @@ _TIME = (
     rf"|^\d{{10}}(?:\.\d{{1,9}})?"
     rf"|{_CLOCK})(?![\w.:])"
 )
+_SYSLOG = rf"(?:{_MONTH})[ ]+\d{{1,2}}[ ]{_CLOCK}|\d{{4}}-\d\d-\d\dT{_CLOCK}{_ZONE}|\d{{10}}\.\d{{6}}"
 _LEVEL = "DEBUG|INFO|WARNING|WARN|ERROR|CRITICAL|FATAL|TRACE|SUCCESS|NOTSET"
 _BEFORE = r"(?:(?<=^)|(?<=[\s:(\[{<|=]))"
 _AFTER = r"(?=[\s:)\]}>|,])"
@@ -61,7 +62,7 @@ _COLLECTORS = tuple(
     for pattern in (
         rf"(?!(?:{_LEVEL})\b)[\w./-]+[ ]+\|[ ]?",  # docker compose
         r"(?P<time>\d{4}-\d\d-\d\dT\S+)[ ]std(?:out|err)[ ][FP][ ]",  # Kubernetes
-        rf"(?:<\d+>)?(?P<time>{_TIME})[ ]\S+[ ][\w./@-]+(?:\[\d+\])?:[ ]",  # syslog, journald
+        rf"(?:<\d+>)?(?P<time>{_SYSLOG})[ ](?!(?:{_LEVEL})\b)\S+[ ][\w./@-]+(?:\[\d+\])?:[ ]",  # syslog, journald
         r"<\d+>1[ ](?P<time>\S+)(?:[ ]\S+){4}[ ](?:-|\[.*?\])[ ]",  # syslog, RFC 5424
     )
 )
@@ -84,8 +85,8 @@ class Prefix(NamedTuple):
 class Prefixes:
     """How the lines of one log begin."""
 
-    def __init__(self, lines: Sequence[str] = (), pattern: re.Pattern[str] | None = None) -> None:
-        """Find out from lines that hold a message who collected them.
+    def __init__(self, heads: Sequence[str] = (), pattern: re.Pattern[str] | None = None) -> None:
+        """Find out who collected the lines, of which ``heads`` are what stands before messages and their ids.
 
         ``pattern``: what it matches at a line's start is its prefix; None to find out, by ``learn``.
         """
@@ -93,8 +94,8 @@ class Prefixes:
         self._collector: re.Pattern[str] | None = None
         self._steps: dict[tuple[str, ...], list[str]] = {}
         """By the kinds of its anchors: which further parts every line of that sort has."""
-        if pattern is None and lines:
-            self._collector = next((one for one in _COLLECTORS if all(map(one.match, lines))), None)
+        if pattern is None and heads:
+            self._collector = next((one for one in _COLLECTORS if all(map(one.match, heads))), None)
 
     def learn(self, heads: Sequence[str]) -> None:
         """Find the rule from ``uncollected`` lines that hold a message, each up to the end of the id."""

@@ -45,8 +45,7 @@ class OcppRecording:
         """
         self.plugin = plugin
         """The ``MongoPlugin`` that records."""
-        self.database = database
-        """Its database, through a synchronous driver (of mongomock where it is in memory)."""
+        self._database = database
         self._patience = patience
         self._station_id: str | None = None
         self._end: Literal["station", "csms"] | None = None
@@ -64,6 +63,12 @@ class OcppRecording:
         other = object.__new__(OcppRecording)
         other.__dict__.update(self.__dict__, **values)
         return other
+
+    @property
+    def database(self) -> Any:
+        """The database, through a synchronous driver (of mongomock where it is in memory), after a flush."""
+        self.plugin.flush_now(self._patience)
+        return self._database
 
     # -- what is stored --------------------------------------------------------------------------------------------
 
@@ -267,7 +272,6 @@ class OcppRecording:
         return {} if self._station_id is None else {field_name: {"$eq": self._station_id}}
 
     def _stored(self, kind: str, model: Any, field_name: str = "station_id") -> list[Any]:
-        self.plugin.flush_now(self._patience)
         collection = self.database[getattr(self.plugin.settings, f"{kind}_collection")]
         return [model.model_validate(one) for one in collection.find(self._query(field_name))]
 

@@ -7,6 +7,8 @@ database of a test is its own and is dropped after it, and that what is opened h
 from __future__ import annotations
 
 import os
+import threading
+import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
 
 _PATIENCE = 30.0
 """Seconds that a database may take for what a test has recorded."""
+_LAST_WORDS = 2.0
+"""Seconds that threads of the driver may take to end; those of a client that the test itself leaves open do not."""
 
 
 class Place(NamedTuple):
@@ -63,17 +67,34 @@ def on_server(uri: str) -> Iterator[Place]:
 
         from ocpp_mongo_plugin.settings import without_password  # noqa: PLC0415
     name = f"ocpp_test_{uuid4().hex}"
-    milliseconds = int(_PATIENCE * 1000)
-    with pymongo.MongoClient[dict[str, Any]](uri, serverSelectionTimeoutMS=milliseconds, tz_aware=True) as client:
+    # A streaming driver starts threads while the test runs, which the test might take for its own.
+    quiet = f"{uri}{'&' if '?' in uri else '?' if uri.count('/') > 2 else '/?'}serverMonitoringMode=poll"  # noqa: PLR2004
+    with (
+        _threads_ended(),
+        pymongo.MongoClient[dict[str, Any]](
+            quiet, serverSelectionTimeoutMS=int(_PATIENCE * 1000), tz_aware=True
+        ) as client,
+    ):
         try:
             client.admin.command("ping")
         except pymongo.errors.PyMongoError as error:
             shown = without_password(uri).partition("?")[0]
             pytest.fail(f"MongoDB at {shown} does not answer ({type(error).__name__})", pytrace=False)
         try:
-            yield Place({"uri": uri, "database": name}, client[name])
+            yield Place({"uri": quiet, "database": name}, client[name])
         finally:
             client.drop_database(name)
+
+
+@contextmanager
+def _threads_ended() -> Iterator[None]:
+    """Wait at the end for threads of the driver that began meanwhile: closing a client only tells them to end."""
+    before = set(threading.enumerate())
+    yield
+    ours = {thread for thread in threading.enumerate() if thread.name.startswith("pymongo_")} - before
+    end = time.monotonic() + _LAST_WORDS
+    for thread in ours:
+        thread.join(max(0.0, end - time.monotonic()))
 
 
 @contextmanager

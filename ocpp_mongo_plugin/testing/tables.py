@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ocpp_mongo_plugin.documents import Message, Transaction
 
 _MOST_ROWS = 30
-_MOST_CHARACTERS = 70
+_MOST_CHARACTERS = 80
+_MOST_IN_SENTENCE = 200
 
 
 def frame_table(every: Sequence[Message], frames: Sequence[Message], station_id: str | None) -> str:
@@ -62,34 +63,25 @@ def named_frame(message: Message) -> str:
 
 def shown(message: Message) -> str:
     """Return a frame in one line."""
-    told = payload(message)
-    return f"{named_frame(message)} {told}".strip()
+    return f"{named_frame(message)} {_payload(message, _MOST_IN_SENTENCE)}".strip()
 
 
-def payload(message: Message) -> str:
-    """Return what a frame says, shortened."""
+def _payload(message: Message, most: int) -> str:
     if message.message_type == "CallError":
-        return _short(f"{message.error_code} {message.error_description or ''}".strip())
-    if message.message_type == "Malformed":
-        return _short(message.raw or "")
-    return value(message.payload)
-
-
-def value(of: Any) -> str:
-    """Return a value as JSON writes it, shortened."""
-    return _short(json.dumps(of, ensure_ascii=False, default=str))
-
-
-def _short(text: str) -> str:
-    told = " ".join(text.split())
-    return told if len(told) <= _MOST_CHARACTERS else f"{told[: _MOST_CHARACTERS - 3]}..."
+        told = f"{message.error_code} {message.error_description or ''}"
+    elif message.message_type == "Malformed":
+        told = message.raw or ""
+    else:
+        told = json.dumps(message.payload, ensure_ascii=False, default=str)
+    told = " ".join(told.split())
+    return told if len(told) <= most else f"{told[: most - 3]}..."
 
 
 def _row(message: Message, *, with_station: bool) -> list[str]:
     at = message.timestamp.strftime("%H:%M:%S.%f")[:-3] if message.timestamp else "?"
     who = {"station": "station -> csms", "csms": "csms -> station"}.get(message.origin or "", message.direction)
     station = f"{message.station_id} " if with_station else ""
-    return [at, f"{station}{who}", named_frame(message), payload(message)]
+    return [at, f"{station}{who}", named_frame(message), _payload(message, _MOST_CHARACTERS)]
 
 
 def _transaction_row(one: Transaction) -> list[str]:
