@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,7 @@ from pymongo import MongoClient
 
 import ocpp_mongo_plugin.plugin
 import ocpp_mongo_plugin.testing.databases  # noqa: F401
+from ocpp_mongo_plugin.testing import OcppRecording, TransactionOnRecord
 
 pytest_plugins = ["pytester"]
 
@@ -583,3 +585,45 @@ def test_the_environment_of_the_host_is_left_as_it_is(suite: pytest.Pytester) ->
     )
     suite.runpytest_inprocess().assert_outcomes(passed=1)
     assert "OCPP_MONGO_URI" not in os.environ
+
+
+# -- the documentation ------------------------------------------------------------------------------------------
+
+PAGE = (ROOT / "docs" / "testing.md").read_text("utf-8")
+
+
+@pytest.mark.mongod
+def test_the_documents_examples_are_a_suite_that_passes_and_fails_as_it_says(
+    suite: pytest.Pytester, mongo_uri: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OCPP_MONGO_URI", mongo_uri)
+    program = CONVERSATION.format(tests=str(ROOT / "tests"))
+    status = next(line for line in program.splitlines() if "call.StatusNotification" in line)
+    suite.makepyfile(program=program.replace(f"{status}\n", ""))
+    files = re.findall(r"```python\n# (test_\w+)\.py\n(.*?)```", PAGE, re.DOTALL)
+    assert len(files) == PAGE.count("```python") == 4
+    suite.makepyfile(**dict(files))
+    suite.runpytest_inprocess().assert_outcomes(passed=4)
+
+    suite.makepyfile(test_charging=dict(files)["test_charging"].replace('status="Accepted"', 'status="Rejected"'))
+    result = suite.runpytest_inprocess("-k", "charged", "test_charging.py")
+    told = [
+        re.sub(r"\d\d:\d\d:\d\d\.\d{3}", "12:00:00.000", line[1:].strip())
+        for line in result.outlines
+        if line.startswith("E ")
+    ]
+    [expected] = re.findall(r"```text\n(.*?)```", PAGE, re.DOTALL)
+    assert [line.removeprefix("AssertionError: ") for line in told] == [line.strip() for line in expected.splitlines()]
+
+
+def test_the_documents_tables_have_every_assertion_and_no_other() -> None:
+    named = set(re.findall(r"`(\w+)\(", "\n".join(line for line in PAGE.splitlines() if line.startswith("| `"))))
+    others = {"station", "seen_from", "messages", "transactions", "meter_values", "stations", "exchanges", "table"}
+    public = {
+        name
+        for kind in (OcppRecording, TransactionOnRecord)
+        for name, value in vars(kind).items()
+        if callable(value) and not name.startswith("_")
+    }
+    assert named == public - others - {"shown_unless_told"}
+    assert all(f"`{name}(" in PAGE or f".{name}(" in PAGE for name in others)
