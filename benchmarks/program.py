@@ -18,7 +18,9 @@ from benchmarks.mix import Text
 
 
 class Silence:
-    """A connection over which nothing goes."""
+    """A connection over which nothing goes; open, as a socket would say."""
+
+    closed = False
 
     async def send(self, text: str) -> None:
         """Take it."""

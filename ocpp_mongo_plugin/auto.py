@@ -51,15 +51,10 @@ def _register() -> None:
 
 
 def _install() -> None:
-    import warnings  # noqa: PLC0415
-
-    from ocpp_mongo_plugin.installation import install  # noqa: PLC0415 - it takes the driver
+    from ocpp_mongo_plugin.installation import install_automatically  # noqa: PLC0415 - it takes the driver
 
     _log()
-    with warnings.catch_warnings():
-        # What our libraries have to say is nothing to the program, which may take warnings for errors.
-        warnings.simplefilter("ignore")
-        install()
+    install_automatically()
 
 
 def _follow(spawn: ModuleType) -> None:

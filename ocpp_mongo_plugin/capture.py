@@ -22,11 +22,11 @@ import time
 import types
 import weakref
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextvars import ContextVar
 from dataclasses import replace
 from datetime import datetime, timezone
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from ocpp_mongo_plugin.errors import ArgumentError
 from ocpp_mongo_plugin.frames import (
@@ -44,6 +44,8 @@ logger = logging.getLogger("ocpp_mongo_plugin")
 
 _DIRECTIONS: dict[str, Direction] = {"_send": "sent", "route_message": "received"}
 _METHODS = (*_DIRECTIONS, "start")
+_TEXTS = {"_send": "message", "route_message": "raw_msg"}
+"""How the library calls the text."""
 _ORDERLY = frozenset({1000, 1001, 1005})
 _ABNORMAL = 1006
 _CLOSE_CODES = range(1000, 5000)
@@ -52,7 +54,9 @@ _OPEN_STATES = frozenset({"OPEN", "CONNECTED"})
 _CLOSED_STATES = frozenset({"CLOSED", "DISCONNECTED"})
 _STATES = _OPEN_STATES | _CLOSED_STATES | {"CONNECTING", "CLOSING"}
 _SAY_AGAIN_AFTER = 60.0
+_READING = ("recv", "receive_text", "receive_str")
 _SEARCH_DEPTH = 4
+_SPAWNING = frozenset({"create_task", "ensure_future", "Task", "start_soon", "call_soon", "gather"})
 _OTHER: dict[Origin, Origin] = {"station": "csms", "csms": "station"}
 
 
@@ -218,6 +222,7 @@ class Capture:
             line.close_as(connection)
         elif state in _OPEN_STATES:
             line.connect()
+            line.found_socket()
         # What cannot be referred to weakly would stay for ever; what can is remembered as long as it lives.
         if line.closed and (line.charge_point() is None or not isinstance(line.charge_point, weakref.ref)):
             with self._lock:
@@ -243,13 +248,14 @@ class Capture:
         known = self._lines.get(id(charge_point))
         connection = _peek(charge_point, "_connection")
         if known is not None:
-            if known.charge_point() is charge_point and known.follows(connection) and not (anew and known.closed):
+            same = known.charge_point() is charge_point and (known.follows(connection) or known.goes_on_in(connection))
+            if same and not (anew and known.closed):
                 return known
             known.close_as(known.connection())
         return self._open(charge_point, connection, known)
 
     def _open(self, charge_point: Any, connection: object, known: _Line | None) -> _Line:
-        _seam.cover(type(charge_point))
+        _guarded(_seam.cover, type(charge_point))
         role = _role(connection)
         station_id = _name_of(charge_point)
         subprotocol = _text_of(connection, "subprotocol")
@@ -297,11 +303,14 @@ class Capture:
         line = self._line(charge_point)
         if line.deferred:
             line.settle()
+        line.read_from(charge_point)
         line.record("received", _as_text(text), line.version_of(charge_point))
 
     def sent(self, charge_point: Any, text: object) -> tuple[_Line, Frame]:
         """A frame goes out."""
         line = self._line(charge_point)
+        if line.deferred:
+            line.settle(only_over=True)
         return line, line.record("sent", _as_text(text), line.version_of(charge_point))
 
     def put_off(self, charge_point: Any, call: _Call) -> None:
@@ -312,7 +321,7 @@ class Capture:
 
     def starting(self, charge_point: Any) -> None:
         """The read loop of this ChargePoint begins."""
-        self._line(charge_point, anew=True)
+        self._line(charge_point, anew=True).found_socket()
 
     def ended(self, charge_point: Any, error: BaseException | None) -> None:
         """The read loop of this ChargePoint is over; its session only if the connection is."""
@@ -324,6 +333,13 @@ class Capture:
             line.close_as(connection, error)
         elif isinstance(error, Exception):
             line.fail(f"start() ended: {_described(error)}")
+
+    def look_again(self) -> None:
+        """Ask anew which ChargePoints send and receive as the library does: somebody has put a method on a class."""
+        with self._lock:
+            lines = [*self._lines.values()]
+        for line in lines:
+            line.look_again()
 
     def forked(self) -> None:
         """Forget in a child process what belongs to its parent: the child's frames are sessions of their own."""
@@ -347,9 +363,14 @@ class _Line:
         self.connection = _reference(connection)
         self.deferred: list[_Call] = []
         self.closed = False
-        self.is_plain = not recorder.holds_up and _seam.is_plain(type(charge_point))
+        self.seen_on_socket = True
+        """Whether somebody was seen who reads a socket, or nothing speaks against it yet."""
+        self._is_settled = _state(connection) in _OPEN_STATES
+        self._is_simple = not recorder.holds_up and _seam.is_plain(type(charge_point))
+        self.is_plain = self._is_simple and self._is_settled
         """Whether its frames can be recorded the short way."""
         self._has_connection = connection is not None
+        self._inside = [_reference(one) for one in _adapted(connection) if _is_read_from(one)]
         self._sequence = 0
         self.version: tuple[object, str | None] = (None, session.protocol_version)
         """What the ChargePoint last said, and what that means."""
@@ -365,6 +386,32 @@ class _Line:
         """Whether this is the session of that connection."""
         own = self.connection()
         return own is connection and (own is not None or not self._has_connection)
+
+    def goes_on_in(self, connection: object) -> bool:
+        """Whether that is another adapter around the same socket; what is inside is followed from then on."""
+        for one in _adapted(connection):
+            if any(refer() is one for refer in self._inside):
+                self.connection = _reference(one)
+                return True
+        return False
+
+    def found_socket(self) -> None:
+        """Remember that somebody reads a socket: ``start`` runs, or the connection says that it is open."""
+        self.seen_on_socket = self._is_settled = True
+        self.is_plain = self._is_simple
+
+    def read_from(self, charge_point: Any) -> None:
+        """Find out, at the first text that comes without a ``start``, whether a socket is to be seen."""
+        if self._is_settled:
+            return
+        self.seen_on_socket = _state(_peek(charge_point, "_connection")) in _OPEN_STATES
+        self._is_settled = True
+        self.is_plain = self._is_simple
+
+    def look_again(self) -> None:
+        """Give up the short way if a class has a method now that it had not."""
+        self._is_simple = self._is_simple and _seam.is_plain(type(self.charge_point()))
+        self.is_plain = self.is_plain and self._is_simple
 
     def is_orphan(self) -> bool:
         """Whether its ChargePoint or its connection is gone."""
@@ -394,6 +441,7 @@ class _Line:
                     timestamp or _now(),
                     text,
                     (),
+                    self.seen_on_socket,
                 )
             )
             self._sequence += 1
@@ -406,6 +454,10 @@ class _Line:
         if isinstance(error, Exception):
             self.fail(f"a send failed: {_described(error)}")
 
+    def never_crossed(self, frame: Frame) -> None:
+        """Say that another text took the place of that frame on the wire."""
+        _guarded(self._recorder.undelivered, frame)
+
     def version_of(self, charge_point: Any) -> str | None:
         """Return the protocol version: some programs set it after ``__init__``."""
         said = _peek(charge_point, "_ocpp_version")
@@ -414,11 +466,12 @@ class _Line:
             self.version = (said, normalise_version(name))
         return self.version[1]
 
-    def settle(self) -> None:
+    def settle(self, *, only_over: bool = False) -> None:
         """Record what was put off, before something else takes its place on the wire."""
-        calls, self.deferred = self.deferred, []
+        calls = [call for call in self.deferred if call.over or not only_over]
+        self.deferred = [call for call in self.deferred if call not in calls]
         for call in calls:
-            call.settle()
+            call.settle(call.waiting)
 
     def take_back(self, call: _Call) -> None:
         """Forget a call that was put off."""
@@ -452,6 +505,10 @@ class _Line:
     def close(self, code: int | None, reason: str | None, error: str | None) -> None:
         """Say that the session is over."""
         self.unwatch()
+        calls = [*self.deferred]
+        self.settle()
+        for frame in [frame for call in calls for line, frame in call.frames if line is self]:
+            self.never_crossed(frame)  # as far as anybody can know: its send is not over
         with self.lock:
             if self.closed:
                 return
@@ -505,20 +562,26 @@ class _Call:
         "cls",
         "frames",
         "given",
+        "inside",
+        "is_inside",
+        "layer",
         "method",
         "outer",
         "over",
         "parent",
         "recorded",
         "root",
+        "spawns",
         "task",
         "text",
         "waiting",
     )
 
-    def __init__(self, cls: type, method: str, charge_point: Any, text: object, parent: _Call | None) -> None:
-        self.cls = cls
-        self.method = method
+    def __init__(self, way: _Way, charge_point: Any, text: object, parent: _Call | None) -> None:
+        self.cls = way.cls
+        self.layer = way.layer
+        self.method = way.method
+        self.spawns = way.spawns
         self.charge_point = charge_point
         self.text = text
         self.parent = parent
@@ -527,8 +590,11 @@ class _Call:
         self.waiting: list[_Line] = []
         self.recorded = False
         """Whether its frame is on record."""
-        self.given = 0
-        """Frames recorded here on behalf of a call further in that has not come yet."""
+        self.given = False
+        """Whether its frame was recorded here on behalf of a call further in that has not come yet."""
+        self.inside = 0
+        """How many calls further in that go on inward are on their way, and how often it is to be finished."""
+        self.is_inside = False
         self.over = False
         self.outer = self._enclosing()
         """The call that this one is an inner part of, or None when it is a frame of its own."""
@@ -540,28 +606,65 @@ class _Call:
             outer = outer.parent
         if outer is None:
             return None
+        if outer.layer > self.layer and outer.cls is self.cls:
+            return outer  # somebody put a function over ours
         if outer.cls is self.cls:
             # One that is over is no enclosing call; its task may even be gone, and its address used again.
-            same = not outer.over and outer.task == self.task and outer.text == self.text
+            same = outer.layer == self.layer and not outer.over and outer.task == self.task and outer.text == self.text
             return outer if same else None
-        order = type(self.charge_point).__mro__
-        inner = outer.cls in order and self.cls in order and order.index(outer.cls) < order.index(self.cls)
-        return outer if inner else None
+        places = [_place(cls, type(self.charge_point)) for cls in (outer.cls, self.cls)]
+        return outer if -1 not in places and places[0] < places[1] else None
 
     def record(self) -> None:
         """Put its frame on record."""
         self.recorded = True
-        for capture in _seam.captures:
-            if capture.wants(self.charge_point):
-                sent = _guarded(capture.sent, self.charge_point, self.text)
-                if sent is not None:
-                    self.frames.append(sent)
+        for capture in _seam.recording(self.charge_point):
+            sent = _guarded(capture.sent, self.charge_point, self.text)
+            if sent is not None:
+                self.frames.append(sent)
 
-    def settle(self) -> None:
-        """Put its frame on record now, if no call further in did."""
-        if not self.recorded:
-            self.given += 1
+    def settle(self, lines: list[_Line] | None = None) -> None:
+        """Put its frame on record now, if no call further in did; on those lines, or on that of the connection."""
+        if self.recorded:
+            return
+        self.given = True
+        if not lines:
             self.record()
+            return
+        self.recorded = True
+        for line in lines:
+            frame = _guarded(line.record, "sent", _as_text(self.text), line.version_of(self.charge_point))
+            if frame is not None:
+                self.frames.append((line, frame))
+
+    def finish_soon(self) -> bool:
+        """Finish when the tasks that were just made have begun; return False when there is no loop for that."""
+        try:
+            asyncio.get_running_loop().call_soon(_guarded, self.finish)
+        except RuntimeError:
+            return False
+        self.inside += 1
+        return True
+
+    def finish(self) -> None:
+        """Wait for no call further in any more, unless one is on its way."""
+        self.inside -= 1
+        if self.inside:
+            return
+        for line in self.waiting:
+            line.take_back(self)
+        self.settle()
+
+    def is_given_as(self, text: object) -> bool:
+        """Whether what was recorded on behalf of a call further in is what that says."""
+        said = _as_text(text)
+        return all(frame.text == said for _, frame in self.frames)
+
+    def withdraw(self) -> None:
+        """Say that what was recorded did not cross the wire: an inner call had another text."""
+        while self.frames:
+            line, frame = self.frames.pop()
+            line.never_crossed(frame)
 
     def end(self) -> None:
         """Keep nothing alive: a context outlives its calls, and each timer that is set in one inherits it."""
@@ -593,8 +696,10 @@ class _Seam:
         """The one that records, where there is just one."""
         self.charge_point: type = type(None)
         self._lock = threading.RLock()
-        self._patched: weakref.WeakKeyDictionary[type, list[str]] = weakref.WeakKeyDictionary()
-        self._covered: weakref.WeakSet[type] = weakref.WeakSet()
+        # By id, since a metaclass may have its classes equal, or without a hash. An id used again takes its place.
+        self._patched: dict[tuple[int, str], weakref.ref[type]] = {}
+        self._is_layered = False
+        """Whether somebody put a function over one of ours on the library's own class."""
 
     def add(self, capture: Capture) -> bool:
         """Record for this capture too; return False when that was so already."""
@@ -626,7 +731,7 @@ class _Seam:
 
     def is_plain(self, cls: type) -> bool:
         """Whether only the library's own class says how ChargePoints of this one send and receive."""
-        return not any(
+        return not self._is_layered and not any(
             name in one.__dict__ for one in cls.__mro__ if one is not self.charge_point for name in _DIRECTIONS
         )
 
@@ -635,19 +740,22 @@ class _Seam:
 
         self.charge_point = ChargePoint
         if "__init_subclass__" not in ChargePoint.__dict__:
-            self._put(ChargePoint, "__init_subclass__", _base_init_subclass(ChargePoint))
+            self._put(ChargePoint, "__init_subclass__", _base_init_subclass(ChargePoint), _ABSENT)
+        if isinstance(made := ChargePoint.__dict__.get("__init__"), types.FunctionType):
+            self._put(ChargePoint, "__init__", _covering_init(made), made)
         for cls in _family(ChargePoint):
-            self.cover(cls)
+            _guarded(self.cover, cls)
 
     def cover(self, cls: type) -> None:
-        """Patch a class and those it inherits from, mixins too; done once for each class that is seen."""
-        if cls in self._covered:
-            return
+        """Patch a class and those it inherits from, mixins too, where a method is not ours yet."""
         with self._lock:
-            for one in cls.__mro__:
-                if issubclass(one, self.charge_point) or one.__module__.partition(".")[0] not in _STANDARD:
-                    self._patch(one)
-            self._covered.add(cls)
+            found = [self._patch(one) for one in cls.__mro__ if self._concerns(one)]
+            if any(found):
+                for capture in self.captures:
+                    capture.look_again()
+
+    def _concerns(self, cls: type) -> bool:
+        return issubclass(cls, self.charge_point) or str(cls.__module__).partition(".")[0] not in _STANDARD
 
     def cover_new(self, cls: type) -> None:
         """Patch a class that was just made."""
@@ -655,41 +763,52 @@ class _Seam:
             if self.captures and issubclass(cls, self.charge_point):
                 self.cover(cls)
 
-    def _patch(self, cls: type) -> None:
+    def _patch(self, cls: type) -> bool:
+        """Patch the methods of a class; return whether one was found that is not ours yet."""
+        found = False
         for name in _METHODS:
-            original = cls.__dict__.get(name)
-            if isinstance(original, types.FunctionType) and not _is_over_ours(original, cls):
-                function = _wrapped(cls, name, original)
-                if cls is self.charge_point and name in _DIRECTIONS and inspect.iscoroutinefunction(original):
-                    function = _with_short_way(original, function, _DIRECTIONS[name])
-                self._put(cls, name, function)
-        own = cls.__dict__.get("__init_subclass__")
-        if isinstance(own, classmethod) and not _is_over_ours(own.__func__, cls):
-            self._put(cls, "__init_subclass__", _own_init_subclass(own.__func__))
+            value = cls.__dict__.get(name)
+            original = _original_of(value, cls)
+            if original is not None and _is_method(original):
+                self._put(cls, name, self._function(cls, name, original), original)
+                found = True
+        value = cls.__dict__.get("__init_subclass__")
+        own = _original_of(value, cls)
+        if isinstance(own, classmethod):
+            self._put(cls, "__init_subclass__", _own_init_subclass(own.__func__), own)
+        return found
 
-    def _put(self, cls: type, name: str, function: Any) -> None:
+    def _function(self, cls: type, name: str, original: Any) -> Any:
+        """Return what takes the place of a method."""
+        way = _Way(cls, name, next(_layers), *_inward(original, name, cls), *_text_place(original, name))
+        function = _wrapped(way, original)
+        if cls is not self.charge_point or name not in _DIRECTIONS:
+            return function
+        self._is_layered |= way.calls_ours
+        is_usual = type(original) is types.FunctionType and inspect.iscoroutinefunction(original)
+        return _with_short_way(original, function, _DIRECTIONS[name]) if is_usual and not way.calls_ours else function
+
+    def _put(self, cls: type, name: str, function: Any, original: object) -> None:
         undo = function.__ocpp_mongo_undo__ = _Undo(cls)
-        undo.original = cls.__dict__.get(name, _ABSENT)
+        undo.original = original
         undo.value = classmethod(function) if name == "__init_subclass__" else function
-        try:
-            setattr(cls, name, undo.value)
-        except (TypeError, AttributeError):
-            return  # a class that cannot be changed
-        self._patched.setdefault(cls, []).append(name)
+        with contextlib.suppress(TypeError, AttributeError):  # a class that cannot be changed
+            type.__setattr__(cls, name, undo.value)  # whatever its metaclass does with that
+            self._patched[id(cls), name] = weakref.ref(cls)
 
     def _restore(self) -> None:
-        for cls, names in [*self._patched.items()]:
-            for name in names:
-                value = cls.__dict__.get(name)
-                undo = getattr(getattr(value, "__func__", value), "__ocpp_mongo_undo__", None)
-                if not isinstance(undo, _Undo) or undo.value is not value:
-                    continue  # somebody put something over ours: ours only passes through now
-                if undo.original is _ABSENT:
-                    delattr(cls, name)
-                else:
-                    setattr(cls, name, undo.original)
-        self._patched = weakref.WeakKeyDictionary()
-        self._covered = weakref.WeakSet()
+        for (_, name), refer in self._patched.items():
+            cls = refer()
+            value = None if cls is None else cls.__dict__.get(name)
+            undo = _undo_of(value)
+            if cls is None or undo is None or undo() is not cls:
+                continue  # somebody put something over ours: ours only passes through now
+            if undo.original is _ABSENT:
+                type.__delattr__(cls, name)
+            else:
+                type.__setattr__(cls, name, undo.original)
+        self._patched = {}
+        self._is_layered = False
 
     def pace(self, charge_point: object) -> Awaitable[None] | None:
         """Return what a recorder of this ChargePoint wants to be awaited before it takes another frame, if any does."""
@@ -721,15 +840,57 @@ def _family(cls: Any) -> Iterator[type]:
         yield from _family(subclass)
 
 
-def _is_over_ours(function: Any, cls: type) -> bool:
-    """Whether it is ours on that class, or something that somebody wrapped around it."""
-    undo = getattr(function, "__ocpp_mongo_undo__", None)
-    return isinstance(undo, _Undo) and undo() is cls
+def _undo_of(value: Any) -> _Undo | None:
+    """Return how to undo what we put on a class; None for what others put there, or around ours."""
+    function = value.__func__ if isinstance(value, classmethod) else value
+    undo = function.__dict__.get("__ocpp_mongo_undo__") if type(function) is types.FunctionType else None
+    return undo if isinstance(undo, _Undo) and undo.value is value else None
+
+
+def _original_of(value: Any, cls: type) -> Any:
+    """Return what is to be wrapped of what a class has under that name; None when that is done.
+
+    A class that was made from another one, as ``dataclass(slots=True)`` does, has the other's functions: ours.
+    """
+    undo = _undo_of(value)
+    if undo is None:
+        return value
+    return None if undo() is cls else undo.original
+
+
+def _is_method(value: Any) -> bool:
+    """Whether it is a function, or what is bound as functions are: decorated, compiled, partial."""
+    kind = type(value)
+    if kind is types.FunctionType:
+        return True
+    binds = hasattr(kind, "__get__") and not hasattr(kind, "__set__")
+    is_other = issubclass(kind, staticmethod | classmethod | type)
+    return binds and not is_other and (callable(value) or isinstance(value, functools.partialmethod))
+
+
+def _covering_init(original: Callable[..., None]) -> Callable[..., None]:
+    """Return an ``__init__`` that sees each class, also one whose ``__init_subclass__`` told nobody."""
+
+    @functools.wraps(original)
+    def __init__(self: object, *arguments: Any, **keywords: Any) -> None:  # noqa: N807 - it is that method
+        if _seam.captures:
+            _guarded(_seam.cover, type(self))
+        try:
+            original(self, *arguments, **keywords)
+        except BaseException as error:
+            _step_out(error)
+            raise
+
+    return __init__
 
 
 def _base_init_subclass(base: type) -> Callable[..., None]:
     def __init_subclass__(cls: type, **keywords: Any) -> None:  # noqa: N807 - it is that method
-        super(base, cls).__init_subclass__(**keywords)  # type: ignore[arg-type]
+        try:
+            super(base, cls).__init_subclass__(**keywords)  # type: ignore[arg-type]
+        except BaseException as error:
+            _step_out(error)
+            raise
         _guarded(_seam.cover_new, cls)
 
     return __init_subclass__
@@ -738,7 +899,11 @@ def _base_init_subclass(base: type) -> Callable[..., None]:
 def _own_init_subclass(original: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(original)
     def __init_subclass__(cls: type, *arguments: Any, **keywords: Any) -> None:  # noqa: N807
-        original(cls, *arguments, **keywords)
+        try:
+            original(cls, *arguments, **keywords)
+        except BaseException as error:
+            _step_out(error)
+            raise
         _guarded(_seam.cover_new, cls)
 
     return __init_subclass__
@@ -761,6 +926,7 @@ async def _follow(call: _Call, awaitable: Any) -> Any:
         result = await awaitable
     except BaseException as error:
         _guarded(_left, call, error)
+        _step_out(error)
         raise
     else:
         _guarded(_left, call, None)
@@ -770,51 +936,110 @@ async def _follow(call: _Call, awaitable: Any) -> Any:
             _enclosing.reset(token)
 
 
+def _step_out(error: BaseException) -> None:
+    """Take the frame that handles the error off its traceback, before a plain ``raise``: it is none of the host's."""
+    if error.__traceback__ is not None:
+        error.__traceback__ = error.__traceback__.tb_next
+
+
 def _is_inner(method: str, arguments: tuple[Any, ...]) -> bool:
     """Whether this is a call of the same method of the same object from within: that one was held up already."""
     outer = _enclosing.get()
     return outer is not None and outer.method == method and outer.charge_point is arguments[0]
 
 
-def _wrapped(cls: type, method: str, original: Any) -> Any:
+class _Way(NamedTuple):
+    """What one of our functions knows of the method that it stands in for."""
+
+    cls: type
+    method: str
+    layer: int
+    """Of several functions on one class the later stands around the earlier."""
+    asks_inward: bool
+    """Whether it may call the same method further in."""
+    calls_ours: bool
+    """Whether it may call the function of ours that was in its place before."""
+    spawns: bool
+    """Whether it may do so in a task."""
+    text_place: int
+    """Which argument the text is."""
+    text_name: str
+    """And its name."""
+
+    def text(self, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> object:
+        """Return the text that a call hands over."""
+        if self.text_name in keywords:
+            return keywords[self.text_name]
+        if len(arguments) > self.text_place:
+            return arguments[self.text_place]
+        return arguments[1] if len(arguments) > 1 else next(iter(keywords.values()), None)
+
+
+_layers = itertools.count()
+
+
+def _wrapped(way: _Way, original: Any) -> Any:
     """Return a function that stands in for ``original``, coroutine function or not, and reports its calls."""
-    asks_inward = _asks_inward(original, method)
-    enter = functools.partial(_guarded, _entered, cls, method, asks_inward)
+    enter = functools.partial(_guarded, _entered, way)
+    wrap = _wrapped_coroutine if inspect.iscoroutinefunction(original) else _wrapped_plain
+    wrapper = wrap(way.method, _as_function(original), enter)
+    return functools.wraps(original)(wrapper)
 
-    if inspect.iscoroutinefunction(original):
 
-        @functools.wraps(original)
-        async def wrapper(*arguments: Any, **keywords: Any) -> Any:
-            if _seam.captures and arguments and not _is_inner(method, arguments):
-                pace = _seam.pace(arguments[0])
-                if pace is not None:
-                    await pace
-            coroutine = original(*arguments, **keywords)
+def _wrapped_coroutine(method: str, function: Any, enter: Callable[..., _Call | None]) -> Any:
+    async def wrapper(*arguments: Any, **keywords: Any) -> Any:
+        if _seam.captures and arguments and not _is_inner(method, arguments):
+            pace = _seam.pace(arguments[0])
+            if pace is not None:
+                await pace
+        try:
+            coroutine = function(*arguments, **keywords)
             call = enter(arguments, keywords) if _seam.captures else None
             return await (coroutine if call is None else _follow(call, coroutine))
-
-    else:
-
-        @functools.wraps(original)
-        def wrapper(*arguments: Any, **keywords: Any) -> Any:
-            call = enter(arguments, keywords) if _seam.captures else None
-            if call is None:
-                return original(*arguments, **keywords)
-            token = _enclosing.set(call)
-            try:
-                result = original(*arguments, **keywords)
-            except BaseException as error:
-                _guarded(_left, call, error)
-                raise
-            finally:
-                _enclosing.reset(token)
-            if isinstance(result, types.CoroutineType):
-                return _follow(call, result)
-            if method != "start":  # a start() that is not awaited only sets something going
-                _guarded(_left, call, None)
-            return result
+        except BaseException as error:
+            _step_out(error)
+            raise
 
     return wrapper
+
+
+def _wrapped_plain(method: str, function: Any, enter: Callable[..., _Call | None]) -> Any:
+    def wrapper(*arguments: Any, **keywords: Any) -> Any:
+        call = enter(arguments, keywords) if _seam.captures else None
+        token = _enclosing.set(call) if call is not None else None
+        try:
+            result = function(*arguments, **keywords)
+        except BaseException as error:
+            if call is not None:
+                _guarded(_left, call, error)
+            _step_out(error)
+            raise
+        finally:
+            if token is not None:
+                _enclosing.reset(token)
+        if call is None:
+            return result
+        if isinstance(result, Coroutine):
+            return _follow(call, result)
+        if method != "start":  # a start() that is not awaited only sets something going
+            call.root.spawns = call.root.spawns or inspect.isawaitable(result)
+            _guarded(_left, call, None)
+        return result
+
+    return wrapper
+
+
+def _as_function(original: Any) -> Callable[..., Any]:
+    """Return a function that calls the method as an attribute of its first argument would be."""
+    if type(original) is types.FunctionType:
+        return original
+
+    def function(*arguments: Any, **keywords: Any) -> Any:
+        if not arguments:
+            return original()
+        return original.__get__(arguments[0], type(arguments[0]))(*arguments[1:], **keywords)
+
+    return function
 
 
 def _with_short_way(original: Any, long_way: Any, direction: Direction) -> Any:
@@ -822,43 +1047,42 @@ def _with_short_way(original: Any, long_way: Any, direction: Direction) -> Any:
 
     @functools.wraps(original)
     async def wrapper(*arguments: Any, **keywords: Any) -> Any:
-        only = _seam.only
-        if only is None or keywords or len(arguments) != 2 or type(arguments[1]) is not str:  # noqa: PLR2004
-            return await long_way(*arguments, **keywords)
-        plain = _guarded(only.plain_line, arguments[0])
-        if plain is None:
-            return await long_way(*arguments)
-        line, version = plain
-        frame = _guarded(line.record, direction, arguments[1], version)
+        frame = None
         try:
+            only = _seam.only
+            if only is None or keywords or len(arguments) != 2 or type(arguments[1]) is not str:  # noqa: PLR2004
+                return await long_way(*arguments, **keywords)
+            plain = _guarded(only.plain_line, arguments[0])
+            if plain is None:
+                return await long_way(*arguments)
+            line, version = plain
+            frame = _guarded(line.record, direction, arguments[1], version)
             return await original(*arguments)
         except BaseException as error:
             if direction == "sent" and frame is not None:
                 _guarded(line.undelivered, frame, error)
+            _step_out(error)
             raise
 
     return wrapper
 
 
-def _entered(
-    cls: type, method: str, asks_inward: bool, arguments: tuple[Any, ...], keywords: dict[str, Any]
-) -> _Call | None:
+def _entered(way: _Way, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> _Call | None:
     if not arguments or not isinstance(arguments[0], _seam.charge_point):
         return None
     charge_point = arguments[0]
     wanted = _seam.recording(charge_point)
     if not wanted:
         return None
-    text = arguments[1] if len(arguments) > 1 else next(iter(keywords.values()), None)
-    call = _Call(cls, method, charge_point, text, _enclosing.get())
-    if method == "_send":
-        _enter_send(call, asks_inward and _is_defined_behind(call), wanted)
+    call = _Call(way, charge_point, way.text(arguments, keywords), _enclosing.get())
+    if way.method == "_send":
+        _enter_send(call, way.calls_ours or (way.asks_inward and _is_defined_behind(call)), wanted)
     elif call.outer is None:
         for capture in wanted:
-            if method == "start":
+            if way.method == "start":
                 _guarded(capture.starting, charge_point)
             else:
-                _guarded(capture.received, charge_point, text)
+                _guarded(capture.received, charge_point, call.text)
     return call
 
 
@@ -871,24 +1095,35 @@ def _enter_send(call: _Call, goes_inward: bool, wanted: list[Capture]) -> None:
                 _guarded(capture.put_off, call.charge_point, call)
         else:
             call.settle()
-    elif call.outer is not None and call.outer.cls is call.cls:
-        call.recorded = True
-        call.frames = root.frames
-    elif root.given:
-        root.given -= 1  # this one is on record: its outer call, or something that came between, saw to it
+    elif call.outer is not None and call.outer.cls is call.cls and call.outer.layer == call.layer:
         call.recorded = True
         call.frames = root.frames
     elif goes_inward:
         root.text = call.text
+        root.spawns = root.spawns or call.spawns
+        root.inside += 1
         call.recorded = True
+        call.is_inside = True
+    elif root.given and root.is_given_as(call.text):
+        root.given = False  # this one is on record: its outer call, or something that came between, saw to it
+        call.recorded = True
+        call.frames = root.frames
     else:
+        if root.given:
+            root.given = False
+            root.withdraw()
+        root.recorded = True  # before, or it would be put on record as one that is over
         call.record()
-        root.recorded = True
 
 
 def _left(call: _Call, error: BaseException | None) -> None:
     call.end()
     if call.method == "_send":
+        root = call.root
+        if call.is_inside:
+            root.inside -= 1
+        if root.over and not root.recorded and error is None and root.spawns and root.finish_soon():
+            return  # what it has left to a task will say its text
         _leave_send(call, error)
     elif call.method == "start" and call.outer is None:
         for capture in _seam.captures:
@@ -908,23 +1143,76 @@ def _leave_send(call: _Call, error: BaseException | None) -> None:
         call.frames.clear()  # delivered; as long as one is given, its send may still be to come in a task
 
 
+def _place(cls: type, kind: type) -> int:
+    """Return how far behind a class stands in the order of another; -1 when it is not there."""
+    return next((place for place, one in enumerate(kind.__mro__) if one is cls), -1)
+
+
 def _is_defined_behind(call: _Call) -> bool:
-    order = type(call.charge_point).__mro__
-    behind = order[order.index(call.cls) + 1 :] if call.cls in order else ()
-    return any(call.method in cls.__dict__ for cls in behind)
+    place = _place(call.cls, type(call.charge_point))
+    return place != -1 and any(call.method in cls.__dict__ for cls in type(call.charge_point).__mro__[place + 1 :])
 
 
-def _asks_inward(function: Any, method: str, depth: int = 0) -> bool:
-    """Whether the code of this function, or of those it encloses or decorates, names super() or that method."""
-    function = inspect.unwrap(function)
-    codes = [function.__code__]
+def _inward(original: Any, method: str, cls: type) -> tuple[bool, bool, bool]:
+    """Return whether a method may ask for the same one further in, or call ours, and whether it makes tasks.
+
+    Read from the names in its code, in that of the functions that it encloses or decorates, and in that of the
+    methods of its class that it calls. What is no function may do anything.
+    """
+    if type(original) is not types.FunctionType:
+        return True, False, True
+    asks = ours = spawns = False
+    seen: list[types.FunctionType] = []
+    waiting: list[tuple[types.FunctionType, int]] = [(original, 0)]
+    while waiting:
+        function, depth = waiting.pop()
+        if depth > _SEARCH_DEPTH or function in seen:
+            continue
+        seen.append(function)
+        if function is not original and _undo_of(function) is not None:
+            asks = ours = True
+            continue
+        names = _names_of(function)
+        asks = asks or bool({"super", "__class__", method} & names)
+        spawns = spawns or bool(_SPAWNING & names)
+        waiting += [(one, depth + 1) for one in _within(function, names, method, cls)]
+    return asks, ours, spawns
+
+
+def _names_of(function: types.FunctionType) -> set[str]:
+    """Return the names in the code of a function, and in that of the functions that it makes."""
+    codes, names = [function.__code__], set[str]()
     for code in codes:
-        if {"super", "__class__", method} & {*code.co_names, *code.co_freevars}:
-            return True
+        names |= {*code.co_names, *code.co_freevars}
         codes += [inner for inner in code.co_consts if isinstance(inner, types.CodeType)]
-    cells = [cell for cell in function.__closure__ or () if depth < _SEARCH_DEPTH and cell != types.CellType()]
-    inside = [cell.cell_contents for cell in cells]
-    return any(_asks_inward(one, method, depth + 1) for one in inside if isinstance(one, types.FunctionType))
+    return names
+
+
+def _within(function: types.FunctionType, names: set[str], method: str, cls: type) -> Iterator[types.FunctionType]:
+    """Yield the functions that it decorates or encloses, those of ours it knows, and methods of its class that ask."""
+    empty = types.CellType()
+    inside = [cell.cell_contents for cell in function.__closure__ or () if cell != empty]
+    inside.append(function.__dict__.get("__wrapped__"))
+    yield from (one for one in inside if type(one) is types.FunctionType)
+    told = (function.__globals__.get(name) for name in names)
+    yield from (one for one in told if type(one) is types.FunctionType and _undo_of(one) is not None)
+    for one in cls.__mro__:
+        if one is _seam.charge_point:
+            return
+        called = (one.__dict__.get(name) for name in names if name not in _METHODS)
+        yield from (it for it in called if type(it) is types.FunctionType and method in _names_of(it))
+
+
+def _text_place(original: Any, method: str) -> tuple[int, str]:
+    """Return which argument of a method is the text, and its name: as the library calls it, or else the first."""
+    code = original.__code__ if type(original) is types.FunctionType else None
+    own = _TEXTS.get(method, "")
+    if code is None:
+        return 1, own
+    taken = code.co_varnames[: code.co_argcount]
+    if own in code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]:
+        return (taken.index(own) if own in taken else 1), own
+    return 1, taken[1] if len(taken) > 1 else own
 
 
 # -- reading what the host has ----------------------------------------------------------------------------------
@@ -951,12 +1239,16 @@ _ticks = _Ticks()
 
 def _peek(owner: object, attribute: str) -> Any:
     """Return an attribute of an object of the host; None when it has none or its property fails."""
-    return _guarded(getattr, owner, attribute, None)
+    with contextlib.suppress(Exception):  # that is the host's matter: nothing failed to be recorded
+        return getattr(owner, attribute, None)
+    return None
 
 
 def _name_of(charge_point: object) -> str:
-    identity = _guarded(getattr, charge_point, "id", "")
-    return identity if type(identity) is str else str(identity)
+    with contextlib.suppress(Exception):
+        identity = getattr(charge_point, "id", "")
+        return str.__str__(identity) if isinstance(identity, str) else str(identity)
+    return ""
 
 
 def _state(connection: object) -> str | None:
@@ -995,11 +1287,17 @@ def _adapted(connection: object) -> list[object]:
     inside = _peek(connection, "__dict__")
     if isinstance(inside, dict):
         found = [inside.get(name) for name in _ADAPTED]
+        found += [one for one in [*inside.values()] if _is_read_from(one)]
     else:
         kind = type(connection)
         slots = [name for name in _ADAPTED if isinstance(getattr(kind, name, None), types.MemberDescriptorType)]
         found = [_peek(connection, name) for name in slots]
     return [one for one in found if one is not None]
+
+
+def _is_read_from(thing: object) -> bool:
+    """Whether an object of that class is read from as sockets are."""
+    return any(hasattr(type(thing), name) for name in _READING)
 
 
 def _text_of(owner: object, attribute: str) -> str | None:
@@ -1012,11 +1310,12 @@ def _text_of(owner: object, attribute: str) -> str | None:
 
 def _address(connection: object) -> str | None:
     for place in (connection, *_adapted(connection)):
-        value = _peek(place, "remote_address")
-        if isinstance(value, str):
-            return value
-        if isinstance(value, tuple) and len(value) > 1 and isinstance(value[0], str):
-            return f"[{value[0]}]:{value[1]}" if ":" in value[0] else f"{value[0]}:{value[1]}"
+        for attribute in ("remote_address", "client"):
+            value = _peek(place, attribute)
+            if isinstance(value, str):
+                return value
+            if isinstance(value, tuple) and len(value) > 1 and isinstance(value[0], str):
+                return f"[{value[0]}]:{value[1]}" if ":" in value[0] else f"{value[0]}:{value[1]}"
     return None
 
 

@@ -41,6 +41,8 @@ _KEPT = (
 def letter_of_message(document: Document, reason: str, now: datetime) -> Document:
     """Return the dead letter of a message: its text in full, and what a frame is made of."""
     letter = {name: document.get(name) for name in _KEPT}
+    if "seen_on_socket" in document:
+        letter["seen_on_socket"] = document["seen_on_socket"]
     return {
         "_id": ObjectId(document["_id"]),
         "kind": "message",
@@ -98,6 +100,7 @@ def frame_of(letter: Document) -> Frame | None:
         letter.get("timestamp"),
         text_of(letter),
         tuple(letter.get("redacted") or ()),
+        letter.get("seen_on_socket") is not False,
     )
 
 

@@ -116,7 +116,9 @@ class Message(_Stored):
     outcome: Literal["answered", "error", "timeout", "unanswered"] | None = None
     """Of calls: what became of it; None while that is open."""
     delivered: bool = True
-    """False when sending it raised an error in the recorded program."""
+    """False when sending it raised an error in the recorded program, or had not ended when the session closed."""
+    seen_on_socket: bool = True
+    """False when the program handed it to ``route_message`` and no socket was to be seen: shapes.md; else absent."""
     redacted: list[str] | None = None
     """Paths of what was replaced by ``***`` or a pseudonym because it is secret or personal; None when nothing was."""
     lossy: list[str] | None = None
@@ -358,7 +360,7 @@ class Session(_Stored):
     status: Literal["open", "closed"] = "open"
     """As last recorded. Once lease_expires_at has passed, "open" is no longer true."""
     source: Literal["websocket", "manual", "import"] = "websocket"
-    """Where its frames came from."""
+    """Where its frames came from; websocket is whatever a ChargePoint has for its connection."""
     opened_at: Moment | None = None
     """When the connection was first seen."""
     connected_at: Moment | None = None

@@ -21,6 +21,7 @@ from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.database import Database
 
 from ocpp_mongo_plugin.driver_errors import hosts_of
+from ocpp_mongo_plugin.driver_log import kept_out_of_log
 from ocpp_mongo_plugin.errors import SettingError
 
 if TYPE_CHECKING:
@@ -47,7 +48,8 @@ class ByUri:
 
     def writing(self) -> Writing:
         """Open the database that the calling thread writes to."""
-        client: pymongo.MongoClient[Any] = pymongo.MongoClient(self._host, **self._options)
+        listeners = [kept_out_of_log()]
+        client: pymongo.MongoClient[Any] = pymongo.MongoClient(self._host, event_listeners=listeners, **self._options)
         return client[self._name], client.close
 
     def reading(self) -> Any:

@@ -52,6 +52,8 @@ class Frame(NamedTuple):
     """The exact text, but for what ``redacted`` names."""
     redacted: tuple[str, ...] = ()
     """Paths of what was taken out of the text because it is secret or personal."""
+    seen_on_socket: bool = True
+    """False when the program handed it to ``route_message`` while no socket was to be seen, and of what follows."""
 
 
 @dataclass(frozen=True, slots=True)

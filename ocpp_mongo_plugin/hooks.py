@@ -12,6 +12,7 @@ for a bounded time.
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import inspect
 import itertools
@@ -21,11 +22,11 @@ import threading
 import time
 from asyncio import CancelledError
 from collections import Counter, deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from types import FrameType
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import pluggy
 
@@ -36,6 +37,7 @@ from ocpp_mongo_plugin.frames import Frame
 OWN_NAME = "ocpp-mongo"
 OWN_DISTRIBUTION = "ocpp-mongo-plugin"
 GROUP = "ocpp"
+LOAD_PLUGINS = "OCPP_MONGO_LOAD_PLUGINS"
 PluginManager: TypeAlias = pluggy.PluginManager
 
 HOOKS: dict[str, str] = {
@@ -59,7 +61,7 @@ class Hooks:
 
     Args:
         own: our persistence. It implements the two frame hooks and is called first.
-        load_entry_points: whether installed plugins of the entry-point group ``ocpp`` are loaded.
+        load_entry_points: whether installed plugins of the entry-point group ``ocpp`` are loaded, or which ones.
         queue_size: how many calls may wait for one plugin before further ones are dropped.
         patience: seconds that one answer to ``ocpp_redact`` is waited for.
         clock: seconds, rising; spaces the log lines about hooks that raise.
@@ -69,7 +71,7 @@ class Hooks:
         self,
         own: object | None = None,
         *,
-        load_entry_points: bool,
+        load_entry_points: bool | Collection[str],
         queue_size: int = 10_000,
         patience: float = 1.0,
         clock: Callable[[], float] = time.monotonic,
@@ -95,8 +97,11 @@ class Hooks:
         self.manager: _Plugins = _Plugins(self._lock, self._arrange)
         if own is not None:
             self.manager.register(own, OWN_NAME)
-        if load_entry_points:
-            self._load_entry_points()
+        self.installed: tuple[Installed, ...] = ()
+        """What was found in the entry-point group, and what became of it; empty when nothing was to be loaded."""
+        if load_entry_points is not False:
+            chosen = None if load_entry_points is True else load_entry_points
+            self.installed = tuple(self._load_entry_points(chosen))
 
     @property
     def hook_errors(self) -> dict[str, int]:
@@ -294,27 +299,71 @@ class Hooks:
             self._workers[plugin] = _Worker(self._listeners[plugin], self._queue_size, self._failed)
         return self._workers[plugin]
 
-    def _load_entry_points(self) -> None:
-        """Load what is installed; one bad entry point does not keep out the others, as in pluggy's loader."""
+    def _load_entry_points(self, chosen: Collection[str] | None) -> Iterator[Installed]:
+        """Load what is installed, or of that what is chosen, and tell what became of each.
+
+        One bad entry point does not keep out the others, as in pluggy's loader.
+        """
+        missing = set(chosen or ())
         for entry in _entry_points():
-            distribution = (entry.dist.name if entry.dist else None) or "unknown"
-            if re.sub(r"[-_.]+", "-", distribution).lower() == OWN_DISTRIBUTION:
+            missing.discard(entry.name)
+            plugin = Installed.of(entry)
+            if re.sub(r"[-_.]+", "-", plugin.distribution).lower() == OWN_DISTRIBUTION:
                 # Ours is for the managers of others; in our own it would record everything a second time.
                 if not self.manager.has_plugin(entry.name):
                     self.manager.set_blocked(entry.name)
-                continue
-            try:
-                self.manager.register(entry.load(), entry.name)
-            # Importing it runs any code whatever, which may even call sys.exit().
-            except (Exception, SystemExit) as error:  # noqa: BLE001
-                told = isinstance(error, ArgumentError | ImportError)
-                _log.warning(
-                    "plugin %r (%s, of distribution %s) is left out: %s",
-                    entry.name,
-                    entry.value,
-                    distribution,
-                    f"{type(error).__name__}: {error}" if told else type(error).__name__,
-                )
+                yield plugin._replace(state="ours")
+            elif chosen is not None and entry.name not in chosen:
+                yield plugin._replace(state="left out")
+            else:
+                yield self._load(entry, plugin)
+        for name in sorted(missing):
+            reason = f"{LOAD_PLUGINS} names it, and no plugin of this name is installed"
+            _log.warning("plugin %r is not loaded: %s", name, reason)
+            yield Installed(name, state="failed", reason=reason)
+
+    def _load(self, entry: importlib.metadata.EntryPoint, plugin: Installed) -> Installed:
+        try:
+            loaded = entry.load()
+            self.manager.register(loaded, entry.name)
+        # Importing it runs any code whatever, which may even call sys.exit().
+        except (Exception, SystemExit) as error:  # noqa: BLE001
+            told = isinstance(error, ArgumentError | ImportError)
+            reason = f"{type(error).__name__}: {error}" if told else type(error).__name__
+            _log.warning(
+                "plugin %r (%s, of distribution %s) is left out: %s",
+                entry.name,
+                entry.value,
+                plugin.distribution,
+                reason,
+            )
+            return plugin._replace(state="failed", reason=reason)
+        called = self.manager.get_hookcallers(loaded) or []
+        return plugin._replace(hooks=tuple(sorted(caller.name for caller in called if caller.name in HOOKS)))
+
+
+class Installed(NamedTuple):
+    """A plugin of the entry-point group, as it was found."""
+
+    name: str
+    distribution: str = "unknown"
+    version: str = ""
+    value: str = ""
+    """Where its code is: a module, or a module and what is in it."""
+    state: Literal["loaded", "ours", "left out", "failed"] = "loaded"
+    """Left out: others were chosen. Ours is for plugin managers of others."""
+    reason: str = ""
+    """Why it failed."""
+    hooks: tuple[str, ...] = ()
+    """The hooks that it implements, where it was loaded."""
+
+    @classmethod
+    def of(cls, entry: importlib.metadata.EntryPoint) -> Installed:
+        """Return what its metadata say of an entry point."""
+        name = version = None
+        with contextlib.suppress(Exception):  # they may be broken
+            name, version = entry.dist.name, entry.dist.version  # type: ignore[union-attr]
+        return cls(entry.name, name or "unknown", version or "", entry.value)
 
 
 def _entry_points() -> Iterable[importlib.metadata.EntryPoint]:

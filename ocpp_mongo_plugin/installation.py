@@ -1,8 +1,9 @@
 """``install`` and ``uninstall``: recording that needs no ``async with``.
 
-Hides that there is one such recorder in a process, whoever asks for it: the program, ``ocpp_mongo_plugin.auto`` or
-the entry point. Promises that both may be called from any thread, with a loop or without one, and as often as one
-likes. What a ``MongoPlugin`` of the program's own records into the same collections is left to that one.
+Hides who asked for it: the program, or its environment by ``ocpp_mongo_plugin.auto`` or the entry point. Promises
+that both may be called from any thread, with a loop or without one, and as often as one likes; and that the
+environment's recorder leaves to the program's own, however that was started, whatever both would store in the same
+collections.
 """
 
 from __future__ import annotations
@@ -10,10 +11,12 @@ from __future__ import annotations
 import logging
 import os
 import threading
+import warnings
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ocpp_mongo_plugin import children, switches
-from ocpp_mongo_plugin.errors import SettingError
+from ocpp_mongo_plugin.errors import OcppMongoError, SettingError
 
 if TYPE_CHECKING:
     from ocpp_mongo_plugin.plugin import MongoPlugin
@@ -22,11 +25,14 @@ logger = logging.getLogger("ocpp_mongo_plugin")
 
 
 class _Installation:
-    """The one plugin that is installed, if any."""
+    """What is installed in this process."""
 
     def __init__(self) -> None:
         self.lock = threading.RLock()
-        self.plugin: MongoPlugin | None = None
+        self.own: MongoPlugin | None = None
+        """What the program installed."""
+        self.automatic: MongoPlugin | None = None
+        """What its environment did."""
 
     def forked(self) -> None:
         """In a child process, where a lock of the parent may be held by a thread that is not there."""
@@ -41,8 +47,8 @@ if hasattr(os, "register_at_fork"):
 def install(uri: str | None = None, database: Any = None, **settings: Any) -> MongoPlugin:
     """Record every ChargePoint of this process from now on, and return what records.
 
-    Does not wait for MongoDB. Where it is installed already, that one is returned. With ``OCPP_MONGO_DISABLE=1``
-    nothing is recorded, and what is returned is not started.
+    Does not wait for MongoDB. Where recording is installed already, that one is returned. With
+    ``OCPP_MONGO_DISABLE=1`` nothing is recorded, and what is returned is not started.
 
     Args:
         uri: MongoDB connection string; else ``OCPP_MONGO_URI``, else localhost, with a warning.
@@ -50,47 +56,51 @@ def install(uri: str | None = None, database: Any = None, **settings: Any) -> Mo
         settings: any field of :class:`~ocpp_mongo_plugin.settings.Settings`.
 
     Raises:
-        SettingError: a setting is wrong, or other settings are in use.
+        SettingError: a setting is wrong, or the program installed recording with other settings.
     """
-    from ocpp_mongo_plugin.plugin import MongoPlugin  # noqa: PLC0415 - it takes the driver
-
+    given = {name: value for name, value in {"uri": uri, "database": database, **settings}.items() if value is not None}
     with _installation.lock:
-        plugin = _installation.plugin
-        if plugin is not None:
-            _refuse_other_settings(plugin, {"uri": uri, "database": database, **settings})
+        if _installation.own is not None:
+            differing = _differing(_installation.own, given)
+            if differing:
+                raise SettingError(
+                    f"recording is installed already, with another {' and '.join(differing)}; "
+                    "call uninstall() first, or start a MongoPlugin of your own"
+                )
+        elif _installation.automatic is not None and not _differing(_installation.automatic, given):
+            return _started(_installation.automatic)
         else:
-            plugin = MongoPlugin(uri, database, **settings)
-            plugin.gives_way = True
-        if not switches.is_on(switches.DISABLE):
-            if _installation.plugin is None and plugin.handle is None and "uri" not in plugin.settings.model_fields_set:
-                where, kept = plugin.settings.shown_uri, plugin.durability
-                logger.warning("OCPP_MONGO_URI is not set: recording into %s, frames wait in %s", where, kept)
-            plugin.start_now()
-        _installation.plugin = plugin
-        return plugin
+            _installation.own = _new(given)
+        try:
+            return _started(_installation.own)
+        except BaseException:
+            _installation.own = None
+            raise
 
 
-def _refuse_other_settings(plugin: MongoPlugin, given: dict[str, Any]) -> None:
-    from ocpp_mongo_plugin.settings import read_settings  # noqa: PLC0415 - it takes pydantic
+def install_automatically() -> MongoPlugin | None:
+    """Do what ``install`` does, with the settings of the environment, for a program that did not ask for it.
 
-    asked = {name: value for name, value in given.items() if value is not None}
-    differing = []
-    if "database" in asked and not isinstance(asked["database"], str):
-        if asked.pop("database") is not plugin.handle:
-            differing.append("database")
-    elif "database" in asked and plugin.handle is not None:
-        differing.append("database")
-    wanted = read_settings(asked)
-    differing += [name for name in asked if getattr(wanted, name) != getattr(plugin.settings, name)]
-    if differing:
-        raise SettingError(
-            f"recording is installed already, with another {' and '.join(dict.fromkeys(differing))}; "
-            "call uninstall() first, or start a MongoPlugin of your own"
-        )
+    Whatever goes wrong is one warning; None then.
+    """
+    with _installation.lock, warnings.catch_warnings():
+        # What our libraries have to say is nothing to the program, which may take warnings for errors.
+        warnings.simplefilter("ignore")
+        plugin = _installation.own or _installation.automatic
+        try:
+            if plugin is None:
+                plugin = _installation.automatic = _new({})
+                plugin.gives_way = True
+            return _started(plugin)
+        except Exception as error:  # noqa: BLE001 - nothing of ours may end the program
+            _installation.automatic = None
+            told = str(error) if isinstance(error, OcppMongoError | ImportError) else type(error).__name__
+            logger.warning("this program is not recorded: %s", told)
+            return None
 
 
 def uninstall(timeout: float | None = None) -> bool:
-    """Stop what ``install`` began, restore every class, and store what waits; return whether all of it was stored.
+    """Stop what was installed, restore every class, and store what waits; return whether all of it was stored.
 
     The calling thread waits for it. Where nothing is installed there is nothing to do.
 
@@ -99,5 +109,39 @@ def uninstall(timeout: float | None = None) -> bool:
     """
     with _installation.lock:
         children.leave_alone()
-        plugin, _installation.plugin = _installation.plugin, None
-        return True if plugin is None else plugin.close_now(timeout)
+        installed = (_installation.own, _installation.automatic)
+        _installation.own = _installation.automatic = None
+        stored = [plugin.close_now(timeout) for plugin in installed if plugin is not None]
+        return all(stored)
+
+
+def _new(given: Mapping[str, Any]) -> MongoPlugin:
+    from ocpp_mongo_plugin.plugin import MongoPlugin  # noqa: PLC0415 - it takes the driver
+
+    plugin = MongoPlugin(**given)
+    if plugin.handle is None and not plugin.settings.has_uri and not switches.is_on(switches.DISABLE):
+        where, kept = plugin.settings.shown_uri, plugin.durability
+        logger.warning("OCPP_MONGO_URI is not set: recording into %s, and frames wait in %s", where, kept)
+    return plugin
+
+
+def _started(plugin: MongoPlugin) -> MongoPlugin:
+    if not switches.is_on(switches.DISABLE):
+        plugin.start_now()
+    return plugin
+
+
+def _differing(plugin: MongoPlugin, given: Mapping[str, Any]) -> list[str]:
+    """Return the names of those settings that the plugin has otherwise.
+
+    Raises:
+        SettingError: one that is given is wrong.
+    """
+    from ocpp_mongo_plugin.settings import read_settings  # noqa: PLC0415 - it takes pydantic
+
+    asked, differing = dict(given), []
+    if "database" in asked and (plugin.handle is not None or not isinstance(asked["database"], str)):
+        # A handle is the same or it is not, and no name is one.
+        differing = ["database"] if asked.pop("database") is not plugin.handle else []
+    wanted = read_settings(asked)
+    return differing + [name for name in asked if getattr(wanted, name) != getattr(plugin.settings, name)]

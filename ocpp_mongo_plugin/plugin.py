@@ -24,8 +24,6 @@ from typing import Any, TypeAlias
 from weakref import WeakKeyDictionary, WeakSet
 
 import platformdirs
-from pymongo.errors import ConfigurationError, InvalidURI
-from pymongo.uri_parser import parse_uri
 
 from ocpp_mongo_plugin.buffer import SHUTDOWN, Buffer
 from ocpp_mongo_plugin.capture import Capture
@@ -46,11 +44,10 @@ from ocpp_mongo_plugin.recording import Batch, Decoded, Item, without_credential
 from ocpp_mongo_plugin.redaction import MASK, Policy, Redactor
 from ocpp_mongo_plugin.repositories import Messages, MeterValues, Sessions, Stations, Transactions
 from ocpp_mongo_plugin.settings import (
-    PREFIX,
     Settings,
+    check_uri,
     read_settings,
     unusual_collections,
-    without_password,
 )
 from ocpp_mongo_plugin.sink import Health, Sink, Statistics, awaited_signal
 from ocpp_mongo_plugin.store import Store, recorder_name
@@ -116,7 +113,7 @@ class MongoPlugin:
         self._sink: Sink | None = None
         self._buffer: Buffer | None = None
         self._is_child = False
-        self._has_uri = handle is None and "uri" in self.settings.model_fields_set
+        self._has_uri = handle is None and self.settings.has_uri
         self.gives_way = False
         """Whether ChargePoints that another plugin records into the same collections are left to that one."""
         self._last = Statistics()
@@ -805,23 +802,3 @@ class _Listener:
                 at=datetime.now(tz=_UTC),
             )
             self._hooks.later("ocpp_frames_lost", value)
-
-
-def check_uri(settings: Settings) -> None:
-    """Refuse a URI that no driver can read, at once and without its password.
-
-    Raises:
-        SettingError: it is none.
-    """
-    uri = settings.uri.get_secret_value()
-    source = "uri" if os.environ.get(f"{PREFIX}URI") != uri else f"{PREFIX}URI"
-    if uri.startswith("mongodb+srv://"):
-        return  # reading it needs DNS, which may come and go
-    try:
-        parse_uri(uri, warn=False)
-    except (InvalidURI, ConfigurationError, ValueError, TypeError) as error:
-        reason = without_password(str(error)).split("\n")[0]
-        userinfo = uri.partition("://")[2].rpartition("@")[0]
-        if userinfo and userinfo.partition(":")[2]:
-            reason = reason.replace(userinfo.partition(":")[2], "***")
-        raise SettingError(f"setting {source} is no MongoDB URI ({settings.shown_uri}): {reason}") from None

@@ -122,6 +122,7 @@ def _frame_document(frame: Frame) -> dict[str, Any]:
         "d": _DIRECTION_CODES[frame.direction],
         "o": frame.origin,
         "v": frame.protocol_version,
+        **({} if frame.seen_on_socket else {"w": False}),
         "t": None if frame.timestamp is None else _micro(frame.timestamp),
         # As bytes: the library accepts lone surrogates, which BSON text does not.
         "x": frame.text.encode("utf-8", "surrogatepass"),
@@ -144,7 +145,7 @@ def _usual_record(frame: Frame) -> bytes | None:
         return None
     text = frame.text.encode("utf-8", "surrogatepass")
     beginning = _beginning(frame.station_id, frame.session_id)
-    middle = _middle(_DIRECTION_CODES[frame.direction], frame.origin, frame.protocol_version)
+    middle = _middle(_DIRECTION_CODES[frame.direction], frame.origin, frame.protocol_version, frame.seen_on_socket)
     length = len(beginning) + len(middle) + len(text) + _FIXED
     data = b"".join(
         (
@@ -166,8 +167,9 @@ def _beginning(station_id: str, session_id: str) -> bytes:
 
 
 @lru_cache(maxsize=256)
-def _middle(direction: int, origin: str | None, version: str | None) -> bytes:
-    return bson.encode({"d": direction, "o": origin, "v": version})[4:-1] + b"\x12t\0"
+def _middle(direction: int, origin: str | None, version: str | None, seen_on_socket: bool) -> bytes:
+    told = {"d": direction, "o": origin, "v": version}
+    return bson.encode(told if seen_on_socket else {**told, "w": False})[4:-1] + b"\x12t\0"
 
 
 def _undelivered_document(item: Undelivered) -> dict[str, Any]:
@@ -299,6 +301,7 @@ def _read_frame(document: Mapping[str, Any]) -> Frame:
         _moment(document["t"]),
         document["x"].decode("utf-8", "surrogatepass"),
         tuple(document.get("r", ())),
+        document.get("w", True),
     )
 
 

@@ -6,6 +6,7 @@ never shown.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from ocpp_mongo_plugin import switches
 from ocpp_mongo_plugin.changes import Collection
 from ocpp_mongo_plugin.errors import SettingError
 
@@ -126,12 +128,29 @@ class Settings(BaseSettings):
         description="Block compressor of the collections that are created; one that exists keeps its own, and a server "
         "that lets nobody choose takes its default",
     )
-    load_plugins: bool = Field(True, description="Load plugins from the entry-point group ocpp")
+    load_plugins: Annotated[bool | frozenset[str], NoDecode] = Field(
+        True,
+        description="Which plugins of the entry-point group ocpp are loaded: true for all, false for none, or their "
+        "names; comma-separated in the environment",
+    )
 
     @field_validator("exclude_actions", "secret_names", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+    @field_validator("load_plugins", mode="before")
+    @classmethod
+    def _all_none_or_some(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        word = value.strip().lower()
+        if word in switches.TRUE | switches.FALSE:
+            return word in switches.TRUE
+        names = frozenset(part.strip() for part in value.split(",") if part.strip())
+        if not names:
+            raise ValueError("it takes true, false, or names of plugins with commas between them")
+        return names
 
     @field_validator("secret_names")
     @classmethod
@@ -149,6 +168,11 @@ class Settings(BaseSettings):
         if hashed and not (self.pseudonym_key and self.pseudonym_key.get_secret_value()):
             raise ValueError("pseudonyms need a key: set pseudonym_key (OCPP_MONGO_PSEUDONYM_KEY)")
         return self
+
+    @property
+    def has_uri(self) -> bool:
+        """Whether somebody gave a URI, if only the one that is the default."""
+        return "uri" in self.model_fields_set
 
     @property
     def shown_uri(self) -> str:
@@ -196,6 +220,29 @@ def read_settings(given: Mapping[str, Any]) -> Settings:
 def without_password(text: str) -> str:
     """Return the text with the password of every URI in it replaced by asterisks."""
     return _PASSWORD.sub(r"\g<scheme>\g<user>:***@", text)
+
+
+def check_uri(settings: Settings) -> None:
+    """Refuse a URI that no driver can read, at once and without its password.
+
+    Raises:
+        SettingError: it is none.
+    """
+    from pymongo.errors import ConfigurationError, InvalidURI  # noqa: PLC0415 - others here need no driver
+    from pymongo.uri_parser import parse_uri  # noqa: PLC0415
+
+    uri = settings.uri.get_secret_value()
+    source = "uri" if os.environ.get(f"{PREFIX}URI") != uri else f"{PREFIX}URI"
+    if uri.startswith("mongodb+srv://"):
+        return  # reading it needs DNS, which may come and go
+    try:
+        parse_uri(uri, warn=False)
+    except (InvalidURI, ConfigurationError, ValueError, TypeError) as error:
+        reason = without_password(str(error)).split("\n")[0]
+        userinfo = uri.partition("://")[2].rpartition("@")[0]
+        if userinfo and userinfo.partition(":")[2]:
+            reason = reason.replace(userinfo.partition(":")[2], "***")
+        raise SettingError(f"setting {source} is no MongoDB URI ({settings.shown_uri}): {reason}") from None
 
 
 def _sentence(error: ValidationError, given: Mapping[str, Any]) -> str:

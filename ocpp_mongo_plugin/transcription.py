@@ -59,6 +59,8 @@ def transcribe(
         "lossy": None,
         "schema_version": SCHEMA_VERSION,
     }
+    if not frame.seen_on_socket:
+        document["seen_on_socket"] = False  # and absent otherwise: it would cost every document its size
     if frame.text.count("[") + frame.text.count("{") > _DEEPEST and _depth(message.payload) > _DEEPEST:
         document |= {"payload": None, "error_details": None, "lossy": [TOO_DEEP]}
     return document

@@ -71,6 +71,11 @@ def test_what_cannot_be_text_in_bson_is_kept_as_near_as_it_can_be():
     assert not damages
 
 
+def test_a_frame_that_no_socket_was_seen_for_says_so():
+    by_hand = frame(0, seen_on_socket=False)
+    assert read(segment([by_hand]))[0] == [HEADER, by_hand]
+
+
 def test_a_bit_flipped_anywhere_costs_one_record_at_most_and_invents_none():
     data = segment(ITEMS)
     whole = [HEADER, *ITEMS]
@@ -161,6 +166,7 @@ if __name__ == "__main__":
         st.none() | st.datetimes(timezones=st.just(timezone.utc)),
         st.text(),
         st.sampled_from([(), ("payload.key",)]),
+        st.booleans(),
     )
 )
 def test_a_frame_is_written_as_its_document_would_be(frame: Frame):

@@ -366,6 +366,21 @@ def forget(
     _finish(command, uri)
 
 
+@app.command(epilog="Example: ocpp-mongo plugins --json")
+def plugins(as_json: AsJson = False) -> None:
+    """List the installed plugins of the entry-point group ocpp, and whether a recording program would load them.
+
+    OCPP_MONGO_LOAD_PLUGINS says which ones it does. Each is loaded to see. The exit code is 1 when one fails.
+    """
+
+    def command() -> int:
+        from ocpp_mongo_plugin.cli.listing import show  # noqa: PLC0415
+
+        return show(as_json=as_json)
+
+    _finish(command)
+
+
 # -- journals -----------------------------------------------------------------------------------------------------
 
 journal = typer.Typer(

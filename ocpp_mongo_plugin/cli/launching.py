@@ -10,18 +10,23 @@ import os
 import shutil
 import signal
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, MutableMapping, Sequence
 from pathlib import Path
-from typing import NamedTuple, NoReturn
+from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 from ocpp_mongo_plugin import switches
 from ocpp_mongo_plugin.cli.terminal import say
 from ocpp_mongo_plugin.errors import OcppMongoError, SettingError
 
+if TYPE_CHECKING:
+    from ocpp_mongo_plugin.settings import Settings
+
 WRONG_SETTING, NOT_EXECUTABLE, NOT_FOUND = 2, 126, 127
 """Exit codes, the last two as a shell's."""
 
 _STARTUP = Path(__file__).parent.parent / "startup"
+_USERS_PATH = "OCPP_MONGO_PYTHONPATH"
+"""``PYTHONPATH`` as the user had it, for ``startup/sitecustomize.py`` to restore."""
 _PATIENCE_SECONDS = 2.0
 
 
@@ -42,48 +47,78 @@ def launch(command: Sequence[str], options: Options) -> int:
     """Replace this process by the command; return an exit code where that cannot be."""
     try:
         if not switches.is_on(switches.DISABLE):
-            os.environ.update(_variables(options))
-            _look_at(options)
+            _prepare(os.environ, options)
+            said = _look_at(command, options)
+            if said:
+                say(said)
     except SettingError as error:
         say(str(error))
         return WRONG_SETTING
     return _run(_resolved(command))
 
 
-def _variables(options: Options) -> dict[str, str]:
-    """Return what the program is to find in its environment."""
+def _prepare(environment: MutableMapping[str, str], options: Options) -> None:
+    """Put into the environment what the program is to find there.
+
+    Raises:
+        SettingError: nothing can be written to the log.
+    """
     told = {f"OCPP_MONGO_{name.upper()}": value for name, value in options.settings.items() if value is not None}
-    told[switches.AUTO] = "1"
-    told[switches.LOG] = str(options.log.absolute()) if options.log else os.devnull
+    environment.update(told)
+    environment[switches.AUTO] = "1"
     if options.children:
-        told[switches.CHILDREN] = "1"
-    path = os.environ.get("PYTHONPATH")
-    told["PYTHONPATH"] = f"{_STARTUP}{os.pathsep}{path}" if path else str(_STARTUP)
+        environment[switches.CHILDREN] = "1"
+    if options.log is not None:
+        environment[switches.LOG] = str(options.log.absolute())
+    environment.setdefault(switches.LOG, os.devnull)
+    try:
+        Path(environment[switches.LOG]).open("a").close()
+    except OSError as error:
+        raise SettingError(f"nothing can be written to the log {environment[switches.LOG]}: {error.strerror}") from None
+    environment.pop(_USERS_PATH, None)
+    path = environment.get("PYTHONPATH")
     if path is not None:
-        told["OCPP_MONGO_PYTHONPATH"] = path
-    return told
+        environment[_USERS_PATH] = path
+    environment["PYTHONPATH"] = f"{_STARTUP}{os.pathsep}{path}" if path else str(_STARTUP)
 
 
-def _look_at(options: Options) -> None:
-    """Say once where frames go to, when that is not as it should be.
+def _look_at(command: Sequence[str], options: Options) -> str | None:
+    """Return what a person should know of where frames go; None where all is as it should be.
 
     Raises:
         SettingError: a setting is wrong.
     """
-    from ocpp_mongo_plugin.cli.server import connected, settings_of  # noqa: PLC0415
-    from ocpp_mongo_plugin.plugin import check_uri  # noqa: PLC0415
+    from ocpp_mongo_plugin.cli.server import connected, shown  # noqa: PLC0415 - it takes the driver
+    from ocpp_mongo_plugin.settings import check_uri, read_settings  # noqa: PLC0415
 
-    settings = settings_of(None, None)
+    settings = read_settings({})
     check_uri(settings)
-    if not options.check:
-        return
+    is_told = settings.has_uri
+    trouble = None if is_told else f"no --uri and no OCPP_MONGO_URI: recording into {shown(settings)}"
+    if options.check:
+        try:
+            with connected(settings, patience=_PATIENCE_SECONDS):
+                pass
+        except SettingError:
+            raise
+        except OcppMongoError as error:
+            trouble = str(error) if is_told else f"no --uri and no OCPP_MONGO_URI, and {error}"
+    if trouble is None:
+        return None
+    return f"{trouble}; frames wait in {_waiting_place(settings, command)}, and the program runs all the same"
+
+
+def _waiting_place(settings: Settings, command: Sequence[str]) -> str:
+    from ocpp_mongo_plugin.journal import JournalError  # noqa: PLC0415
+    from ocpp_mongo_plugin.plugin import journal_root  # noqa: PLC0415 - as heavy as all the rest
+
+    is_test = any(Path(word).name == "pytest" for word in command)
+    if settings.durability == "memory" or (settings.durability is None and (is_test or not settings.has_uri)):
+        return "memory"
     try:
-        with connected(settings, patience=_PATIENCE_SECONDS):
-            pass
-    except SettingError:
-        raise
-    except OcppMongoError as error:
-        say(f"{error}; frames wait, and the program runs all the same")
+        return f"the journal in {journal_root(settings)}"
+    except JournalError:
+        return "memory"
 
 
 def _resolved(command: Sequence[str]) -> list[str]:

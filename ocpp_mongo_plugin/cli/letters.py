@@ -284,6 +284,7 @@ def frame_of_message(message: dict[str, Any] | None) -> Frame | None:
         message.get("timestamp"),
         message["raw"] if compressed is None else zlib.decompress(compressed).decode("utf-8", "surrogatepass"),
         tuple(message.get("redacted") or ()),
+        message.get("seen_on_socket") is not False,
     )
 
 

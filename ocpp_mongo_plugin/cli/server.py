@@ -19,8 +19,7 @@ from pymongo.errors import ConfigurationError
 
 from ocpp_mongo_plugin.driver_errors import translated
 from ocpp_mongo_plugin.errors import ArgumentError, OcppMongoError, SettingError
-from ocpp_mongo_plugin.plugin import check_uri
-from ocpp_mongo_plugin.settings import Settings, read_settings
+from ocpp_mongo_plugin.settings import Settings, check_uri, read_settings
 
 Plain: TypeAlias = Database[dict[str, Any]]
 
