@@ -206,9 +206,9 @@ class Log:
     def _continued(self, frame: LoggedFrame, waiting: deque[LogLine], lines: Iterator[LogLine]) -> LoggedFrame:
         """Return the frame with its further lines; lines that turn out to be none of it are left in ``waiting``."""
         brackets = _Brackets()
-        if not frame.text.lstrip().startswith("[") or brackets.end_in(frame.text) is not None:
+        if _is_json(frame.text) or not frame.text.lstrip().startswith("[") or frame.text.rstrip().endswith(_CUT):
             return frame
-        if frame.text.rstrip().endswith(_CUT):
+        if brackets.end_in(frame.text) is not None:
             return frame
         parts, taken, size = [frame.text], list[LogLine](), len(frame.text)
         whole = False

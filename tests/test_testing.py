@@ -570,6 +570,13 @@ def test_the_fixture_and_the_option_are_listed_with_what_they_are(suite: pytest.
     suite.runpytest_inprocess("--markers").stdout.fnmatch_lines(["@pytest.mark.ocpp_recording(*"])
 
 
+def test_a_program_that_imported_the_package_before_it_runs_pytest_is_not_warned(suite: pytest.Pytester) -> None:
+    suite.makepyfile("def test_it(): pass")
+    code = "import ocpp_mongo_plugin, pytest, sys; sys.exit(pytest.main(['-W', 'error']))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 def test_the_environment_of_the_host_is_left_as_it_is(suite: pytest.Pytester) -> None:
     suite.makepyfile(
         test_host="""
