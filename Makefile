@@ -6,7 +6,7 @@ ARGS ?=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test unit faults faults-full soak bench bench-quick bench-full lint format clean
+.PHONY: help demo test unit seams faults faults-full soak bench bench-quick bench-full lint format clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -19,6 +19,9 @@ test: $(VENV)/dev.stamp ## Run all tests (ARGS="-k embedded")
 
 unit: $(VENV)/dev.stamp ## Run the tests that need neither a server nor programs of their own
 	$(BIN)/python -m pytest -m "not mongod and not programs" $(ARGS)
+
+seams: $(VENV)/dev.stamp ## Run what stands on other libraries with the oldest and the newest of each (ARGS="-k newest")
+	$(BIN)/nox -s seams $(ARGS)
 
 faults: $(VENV)/dev.stamp ## Kill servers, networks and processes, and judge what is stored (about ten minutes)
 	OCPP_MONGO_FAULTS=1 $(BIN)/python -m pytest tests/faults -m faults $(ARGS)
@@ -49,7 +52,7 @@ format: $(VENV)/dev.stamp ## Put the code into the agreed format
 	$(BIN)/ruff format
 
 clean: ## Remove the virtual environment, builds and caches
-	rm -rf $(VENV) build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) .nox build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find ocpp_mongo_plugin tests benchmarks examples -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The stamps keep a second run from asking pip again. "pip install --group" came with pip 25.1.

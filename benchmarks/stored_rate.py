@@ -3,7 +3,7 @@
 Hides repetitions and references. A repetition records frames into a fresh database, from the first call of ``record``
 to the end of ``flush``. The reference inserts what such a repetition stored, ready-made, by ``insert_many`` of 1,000,
 unordered, into fresh collections with the same options, indexes and write concern. The other reference is what one
-would write first: a Beanie ``insert`` per document, by Motor.
+would write first: a Beanie ``insert`` per document, by the driver of the installed Beanie.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from motor.motor_asyncio import AsyncIOMotorClient
 from pymongo import MongoClient
 from pymongo.database import Database
 from pymongo.write_concern import WriteConcern
@@ -24,6 +23,7 @@ from benchmarks.scale import Scale
 from benchmarks.server import PATIENCE, connected, database, lost_of, record, recording, usual_settings
 from benchmarks.turns import settle, spread, turns
 from ocpp_mongo_plugin.documents import bind
+from ocpp_mongo_plugin.drivers import ByUri
 from ocpp_mongo_plugin.embedded import EmbeddedMongod
 
 _BATCH = 1000
@@ -125,9 +125,9 @@ class _Repetitions:
         _prepare(stored, self._client[source], self._client[name])
         share = self._with_beanie / (len(stored["ocpp_messages"]) + len(stored["meter_values"]))
         documents = bind(usual_settings())
-        client: AsyncIOMotorClient[dict[str, Any]] = AsyncIOMotorClient(self._uri, tz_aware=True)
+        driver = ByUri(self._uri, name, tz_aware=True)
         try:
-            await documents.init(client[name])
+            await documents.init(await driver.reading())
             todo: list[tuple[Any, dict[str, Any]]] = []
             for model, collection in ((documents.messages, "ocpp_messages"), (documents.meter_values, "meter_values")):
                 few = stored[collection][: int(len(stored[collection]) * share)]
@@ -138,7 +138,7 @@ class _Repetitions:
                 await model(**document).insert()
             taken.end()
         finally:
-            client.close()
+            await driver.close()
         return taken
 
     def against_ready_made(self, line: str) -> Result:

@@ -309,15 +309,11 @@ class Capture:
     def sent(self, charge_point: Any, text: object) -> tuple[_Line, Frame]:
         """A frame goes out."""
         line = self._line(charge_point)
-        if line.deferred:
-            line.settle(only_over=True)
         return line, line.record("sent", _as_text(text), line.version_of(charge_point))
 
     def put_off(self, charge_point: Any, call: _Call) -> None:
         """A frame goes out, and a call further in will say its final text."""
-        line = self._line(charge_point)
-        line.deferred.append(call)
-        call.waiting.append(line)
+        self._line(charge_point).put_off(call)
 
     def starting(self, charge_point: Any) -> None:
         """The read loop of this ChargePoint begins."""
@@ -365,9 +361,9 @@ class _Line:
         self.closed = False
         self.seen_on_socket = True
         """Whether somebody was seen who reads a socket, or nothing speaks against it yet."""
-        self._is_settled = _state(connection) in _OPEN_STATES
+        self._knows_socket = _state(connection) in _OPEN_STATES
         self._is_simple = not recorder.holds_up and _seam.is_plain(type(charge_point))
-        self.is_plain = self._is_simple and self._is_settled
+        self.is_plain = self._is_simple and self._knows_socket
         """Whether its frames can be recorded the short way."""
         self._has_connection = connection is not None
         self._inside = [_reference(one) for one in _adapted(connection) if _is_read_from(one)]
@@ -397,15 +393,15 @@ class _Line:
 
     def found_socket(self) -> None:
         """Remember that somebody reads a socket: ``start`` runs, or the connection says that it is open."""
-        self.seen_on_socket = self._is_settled = True
+        self.seen_on_socket = self._knows_socket = True
         self.is_plain = self._is_simple
 
     def read_from(self, charge_point: Any) -> None:
         """Find out, at the first text that comes without a ``start``, whether a socket is to be seen."""
-        if self._is_settled:
+        if self._knows_socket:
             return
         self.seen_on_socket = _state(_peek(charge_point, "_connection")) in _OPEN_STATES
-        self._is_settled = True
+        self._knows_socket = True
         self.is_plain = self._is_simple
 
     def look_again(self) -> None:
@@ -455,7 +451,7 @@ class _Line:
             self.fail(f"a send failed: {_described(error)}")
 
     def never_crossed(self, frame: Frame) -> None:
-        """Say that another text took the place of that frame on the wire."""
+        """Say that the frame did not cross the wire, while nothing failed."""
         _guarded(self._recorder.undelivered, frame)
 
     def version_of(self, charge_point: Any) -> str | None:
@@ -466,16 +462,26 @@ class _Line:
             self.version = (said, normalise_version(name))
         return self.version[1]
 
-    def settle(self, *, only_over: bool = False) -> None:
+    def settle(self) -> None:
         """Record what was put off, before something else takes its place on the wire."""
-        calls = [call for call in self.deferred if call.over or not only_over]
-        self.deferred = [call for call in self.deferred if call not in calls]
-        for call in calls:
+        for call in self._taken():
             call.settle(call.waiting)
+
+    def _taken(self) -> list[_Call]:
+        with self.lock:  # a session may also be closed by the thread that stores
+            calls, self.deferred = self.deferred, []
+        return calls
+
+    def put_off(self, call: _Call) -> None:
+        """Leave the text of a call to one further in."""
+        with self.lock:
+            self.deferred.append(call)
+        call.waiting.append(self)
 
     def take_back(self, call: _Call) -> None:
         """Forget a call that was put off."""
-        self.deferred = [other for other in self.deferred if other is not call]
+        with self.lock:
+            self.deferred = [other for other in self.deferred if other is not call]
 
     def connect(self, version: str | None = None) -> None:
         """Say that the connection is there."""
@@ -505,10 +511,10 @@ class _Line:
     def close(self, code: int | None, reason: str | None, error: str | None) -> None:
         """Say that the session is over."""
         self.unwatch()
-        calls = [*self.deferred]
-        self.settle()
-        for frame in [frame for call in calls for line, frame in call.frames if line is self]:
-            self.never_crossed(frame)  # as far as anybody can know: its send is not over
+        for call in self._taken():
+            call.settle(call.waiting)
+            if not call.over:
+                call.withdraw()  # as far as anybody can know; it may still go out, on another connection
         with self.lock:
             if self.closed:
                 return
@@ -612,8 +618,10 @@ class _Call:
             # One that is over is no enclosing call; its task may even be gone, and its address used again.
             same = outer.layer == self.layer and not outer.over and outer.task == self.task and outer.text == self.text
             return outer if same else None
-        places = [_place(cls, type(self.charge_point)) for cls in (outer.cls, self.cls)]
-        return outer if -1 not in places and places[0] < places[1] else None
+        for cls in _behind(outer.cls, type(self.charge_point)):
+            if cls is self.cls:
+                return outer
+        return None
 
     def record(self) -> None:
         """Put its frame on record."""
@@ -661,7 +669,8 @@ class _Call:
         return all(frame.text == said for _, frame in self.frames)
 
     def withdraw(self) -> None:
-        """Say that what was recorded did not cross the wire: an inner call had another text."""
+        """Say that what was recorded did not cross the wire as it was; a call further in will record anew."""
+        self.given = False
         while self.frames:
             line, frame = self.frames.pop()
             line.never_crossed(frame)
@@ -741,7 +750,7 @@ class _Seam:
         self.charge_point = ChargePoint
         if "__init_subclass__" not in ChargePoint.__dict__:
             self._put(ChargePoint, "__init_subclass__", _base_init_subclass(ChargePoint), _ABSENT)
-        if isinstance(made := ChargePoint.__dict__.get("__init__"), types.FunctionType):
+        if isinstance(made := self._original(ChargePoint, "__init__"), types.FunctionType):
             self._put(ChargePoint, "__init__", _covering_init(made), made)
         for cls in _family(ChargePoint):
             _guarded(self.cover, cls)
@@ -767,16 +776,26 @@ class _Seam:
         """Patch the methods of a class; return whether one was found that is not ours yet."""
         found = False
         for name in _METHODS:
-            value = cls.__dict__.get(name)
-            original = _original_of(value, cls)
-            if original is not None and _is_method(original):
+            original = self._original(cls, name)
+            if _is_method(original):
                 self._put(cls, name, self._function(cls, name, original), original)
                 found = True
-        value = cls.__dict__.get("__init_subclass__")
-        own = _original_of(value, cls)
+        own = self._original(cls, "__init_subclass__")
         if isinstance(own, classmethod):
             self._put(cls, "__init_subclass__", _own_init_subclass(own.__func__), own)
         return found
+
+    def _original(self, cls: type, name: str) -> Any:
+        """Return what is to be wrapped of what a class has under that name; None when that is done.
+
+        A class that was made from another one, as ``dataclass(slots=True)`` does, has the other's functions: ours.
+        """
+        value = cls.__dict__.get(name)
+        undo = _undo_of(value)
+        if undo is None or undo() is not cls:
+            return value if undo is None else undo.original
+        self._patched[id(cls), name] = weakref.ref(cls)  # somebody who had taken it away may have put it back
+        return None
 
     def _function(self, cls: type, name: str, original: Any) -> Any:
         """Return what takes the place of a method."""
@@ -845,17 +864,6 @@ def _undo_of(value: Any) -> _Undo | None:
     function = value.__func__ if isinstance(value, classmethod) else value
     undo = function.__dict__.get("__ocpp_mongo_undo__") if type(function) is types.FunctionType else None
     return undo if isinstance(undo, _Undo) and undo.value is value else None
-
-
-def _original_of(value: Any, cls: type) -> Any:
-    """Return what is to be wrapped of what a class has under that name; None when that is done.
-
-    A class that was made from another one, as ``dataclass(slots=True)`` does, has the other's functions: ours.
-    """
-    undo = _undo_of(value)
-    if undo is None:
-        return value
-    return None if undo() is cls else undo.original
 
 
 def _is_method(value: Any) -> bool:
@@ -1110,10 +1118,9 @@ def _enter_send(call: _Call, goes_inward: bool, wanted: list[Capture]) -> None:
         call.frames = root.frames
     else:
         if root.given:
-            root.given = False
             root.withdraw()
-        root.recorded = True  # before, or it would be put on record as one that is over
         call.record()
+        root.recorded = True
 
 
 def _left(call: _Call, error: BaseException | None) -> None:
@@ -1143,14 +1150,17 @@ def _leave_send(call: _Call, error: BaseException | None) -> None:
         call.frames.clear()  # delivered; as long as one is given, its send may still be to come in a task
 
 
-def _place(cls: type, kind: type) -> int:
-    """Return how far behind a class stands in the order of another; -1 when it is not there."""
-    return next((place for place, one in enumerate(kind.__mro__) if one is cls), -1)
+def _behind(cls: type, kind: type) -> tuple[type, ...]:
+    """Return the classes that come after a class in the order of another; classes may be equal, or not comparable."""
+    order = kind.__mro__
+    for place, one in enumerate(order, 1):
+        if one is cls:
+            return order[place:]
+    return ()
 
 
 def _is_defined_behind(call: _Call) -> bool:
-    place = _place(call.cls, type(call.charge_point))
-    return place != -1 and any(call.method in cls.__dict__ for cls in type(call.charge_point).__mro__[place + 1 :])
+    return any(call.method in cls.__dict__ for cls in _behind(call.cls, type(call.charge_point)))
 
 
 def _inward(original: Any, method: str, cls: type) -> tuple[bool, bool, bool]:

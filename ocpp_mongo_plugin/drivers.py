@@ -12,7 +12,7 @@ import asyncio
 import concurrent.futures
 import contextlib
 import threading
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import beanie
@@ -44,7 +44,7 @@ class ByUri:
     def __init__(self, host: str | list[str] | None, name: str, **options: Any) -> None:
         """Open clients of ``host``, a URI as a rule, with ``options``, and of those the database ``name``."""
         self._host, self._name, self._options = host, name, options
-        self._opened: list[tuple[asyncio.AbstractEventLoop, Any]] = []
+        self._opened: list[tuple[asyncio.AbstractEventLoop, AsyncGenerator[None]]] = []
 
     def writing(self) -> Writing:
         """Open the database that the calling thread writes to."""
@@ -52,8 +52,8 @@ class ByUri:
         client: pymongo.MongoClient[Any] = pymongo.MongoClient(self._host, event_listeners=listeners, **self._options)
         return client[self._name], client.close
 
-    def reading(self) -> Any:
-        """Open a database that the installed Beanie reads on the running loop."""
+    async def reading(self) -> Any:
+        """Open a database that the installed Beanie reads on the running loop; it is closed with that, or before."""
         client: Any
         if READS_WITH_MOTOR:
             from motor.motor_asyncio import AsyncIOMotorClient  # noqa: PLC0415 - Beanie 2 comes without it
@@ -61,34 +61,33 @@ class ByUri:
             client = AsyncIOMotorClient(self._host, **self._options)
         else:
             client = pymongo.AsyncMongoClient(self._host, **self._options)
-        self._opened.append((asyncio.get_running_loop(), client))
+        open_client = _open(client)
+        await anext(open_client)
+        self._opened.append((asyncio.get_running_loop(), open_client))
         return client[self._name]
 
     async def close(self) -> None:
-        """Close what ``reading`` opened, each client on its own loop, where that still runs."""
+        """Close what ``reading`` opened, each client on its own loop."""
         opened, self._opened = self._opened, []
-        for loop, client in opened:
-            if READS_WITH_MOTOR:
-                client.close()
-            elif loop.is_running() and loop is not asyncio.get_running_loop():
-                closing = asyncio.run_coroutine_threadsafe(_closed(client), loop)
+        for loop, open_client in opened:
+            if loop.is_running() and loop is not asyncio.get_running_loop():
+                closing = asyncio.run_coroutine_threadsafe(open_client.aclose(), loop)
                 await asyncio.wait([asyncio.wrap_future(closing)], timeout=_CLOSING)
             else:
-                await _closed(client)
+                await open_client.aclose()
 
     def close_now(self) -> None:
         """Do what ``close`` does where nothing can be awaited, from any thread."""
         opened, self._opened = self._opened, []
-        for loop, client in opened:
-            if READS_WITH_MOTOR:
-                client.close()
-            elif loop.is_running():
-                closing = asyncio.run_coroutine_threadsafe(_closed(client), loop)
+        for loop, open_client in opened:
+            closing = _exhausted(open_client)
+            if loop.is_running():
+                done = asyncio.run_coroutine_threadsafe(closing, loop)
                 if asyncio._get_running_loop() is not loop:  # noqa: SLF001 - public, but for its name
-                    concurrent.futures.wait([closing], timeout=_CLOSING)
+                    concurrent.futures.wait([done], timeout=_CLOSING)
             else:
                 # Here may be another loop that runs, and a thread has one loop at most.
-                thread = threading.Thread(target=asyncio.run, args=(_closed(client),), daemon=True)
+                thread = threading.Thread(target=asyncio.run, args=(closing,), daemon=True)
                 thread.start()
                 thread.join(_CLOSING)
 
@@ -118,7 +117,7 @@ class ByHandle:
         self.handle = handle
         """As it was given."""
 
-    def reading(self) -> Any:
+    async def reading(self) -> Any:
         """Return the database that the installed Beanie reads."""
         return self.handle
 
@@ -164,10 +163,20 @@ def collection_of(document: type[beanie.Document]) -> AsyncCollection[dict[str, 
     )
 
 
-async def _closed(client: pymongo.AsyncMongoClient[Any]) -> None:
-    # Of a loop that is over, its tasks and sockets are gone, and only the client's own books are left to be closed.
-    with contextlib.suppress(Exception), pymongo.timeout(_CLOSING):
-        await client.close()
+async def _exhausted(open_client: AsyncGenerator[None]) -> None:
+    await open_client.aclose()
+
+
+async def _open(client: Any) -> AsyncGenerator[None]:
+    """Close a client when its loop ends: ``asyncio.run`` closes the generators that began on its loop."""
+    try:
+        yield
+    finally:
+        # Its loop may have ended in another way, and its tasks and sockets with it.
+        with contextlib.suppress(Exception), pymongo.timeout(_CLOSING):
+            closing = client.close()
+            if closing is not None:  # Motor's closes at once
+                await closing
 
 
 # -- handles ----------------------------------------------------------------------------------------------------

@@ -175,12 +175,16 @@ class MongoPlugin:
         self._sink.start()
         atexit.unregister(self._at_exit)
         atexit.register(self._at_exit)
-        workers = sys.modules.get("multiprocessing.process")
-        if workers is not None and workers.parent_process() is not None:
-            from multiprocessing.util import Finalize  # noqa: PLC0415 - a worker has it
+        self._stay_to_the_end_of_a_worker()
 
-            # Before Python 3.13 a worker that was forked ends without atexit.
-            Finalize(None, self._at_exit, exitpriority=_LAST)
+    def _stay_to_the_end_of_a_worker(self) -> None:
+        """Be told when a worker of multiprocessing ends: before Python 3.13 a forked one does so without atexit."""
+        util, process = (sys.modules.get(f"multiprocessing.{name}") for name in ("util", "process"))
+        if util is None or process is None:
+            return
+        # A worker of a fork server forgets, as it begins, what was to be done at the end of the server.
+        util.register_after_fork(self, partial(_finish_with_worker, process, util))
+        _finish_with_worker(process, util, self)
 
     def _open_journal(self) -> Journal | None:
         """Return the journal that these settings ask for; None for memory, or, after a warning, where it cannot be."""
@@ -484,7 +488,7 @@ class MongoPlugin:
         if bound is None:
             bound = bind(self.settings)
             with translated("reading"):
-                await bound.init(self._driver.reading())
+                await bound.init(await self._driver.reading())
             self._documents[loop] = bound
         return bound
 
@@ -602,6 +606,11 @@ def _address(host: str) -> str:
     """Return a host of a URI with its port, the loopback under one name."""
     name, _, port = host.rpartition(":") if re.search(r":\d+$", host) else (host, "", "")
     return f"{'localhost' if name in _LOOPBACK else name}:{port or 27017}"
+
+
+def _finish_with_worker(process: Any, util: Any, plugin: MongoPlugin) -> None:
+    if process.parent_process() is not None:
+        util.Finalize(None, plugin._at_exit, exitpriority=_LAST)  # noqa: SLF001 - of this module
 
 
 def _stored_all(sink: Sink) -> bool:

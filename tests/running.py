@@ -10,7 +10,8 @@ from typing import Any
 
 PROGRAMS = Path(__file__).parent / "programs"
 EXAMPLES = Path(__file__).parent.parent / "examples"
-RUN = (sys.executable, "-m", "ocpp_mongo_plugin.cli", "run")
+# Without the PYTHONPATH that is meant for the program: the launcher is one of Python, too.
+RUN = (sys.executable, "-E", "-m", "ocpp_mongo_plugin.cli", "run")
 
 
 def environment(**more: str) -> dict[str, str]:

@@ -56,7 +56,7 @@ SHAPES = [
         ("route_with_super", "`route_message` overridden, with `super`", ALL),
         ("mixed_in", "`_send` comes from a mixin that is no ChargePoint", ALL),
         ("init_subclass_with_super", "a class with its own `__init_subclass__`", ALL),
-        ("init_subclass_without_super", "the same, and it does not call `super`", ALL),
+        ("init_subclass_without_super", "a class with its own `__init_subclass__`, which does not call `super`", ALL),
     ]
 ]
 
@@ -453,7 +453,7 @@ def deaf_mixin(base: Any) -> Any:
 # -- what the objects are ---------------------------------------------------------------------------------------
 
 
-class _Adapter:
+class Adapter:
     """All that an adapter must have."""
 
     def __init__(self, socket: Any) -> None:
@@ -470,7 +470,7 @@ class _Adapter:
 def bare_adapter(base: Any) -> Any:
     class Station(base):
         def __init__(self, name: str, connection: Any) -> None:
-            super().__init__(name, _Adapter(connection))
+            super().__init__(name, Adapter(connection))
 
     return Station
 
@@ -480,7 +480,7 @@ def adapter_each_time(base: Any) -> Any:
     class Station(base):
         @property
         def _connection(self) -> Any:
-            return _Adapter(self.socket)
+            return Adapter(self.socket)
 
         @_connection.setter
         def _connection(self, socket: Any) -> None:
@@ -491,7 +491,7 @@ def adapter_each_time(base: Any) -> Any:
 
 @shape("an adapter with `__getattr__`, some of whose attributes raise")
 def raising_adapter(base: Any) -> Any:
-    class Proxy(_Adapter):
+    class Proxy(Adapter):
         @property
         def state(self) -> Any:
             raise RuntimeError("not yet")
@@ -538,7 +538,7 @@ def wrapped_on_the_object(base: Any) -> Any:
 # A function on the class, in place of a method that is there: with the plugin on before, it stands around ours.
 
 
-@shape("a function put on the class in place of `_send`, around it", NEAREST)
+@shape("a function put on the class in place of `_send`, which calls it", NEAREST)
 def patched_around(base: Any) -> Any:
     class Station(base):
         async def _send(self, message: str) -> None:
@@ -553,7 +553,7 @@ def patched_around(base: Any) -> Any:
     return Station
 
 
-@shape("the same, with `functools.wraps`, and what it stands for is not called")
+@shape("a function put on the class in place of `_send`, with `functools.wraps`, which does not call it")
 def patched_away(base: Any) -> Any:
     class Station(base):
         async def _send(self, message: str) -> None:

@@ -16,18 +16,11 @@ from typing import Any
 from unittest.mock import MagicMock
 
 import ocpp.v16
-import ocpp.v16.call
-import ocpp.v16.call_result
-import ocpp.v21
-import ocpp.v21.call
-import ocpp.v21.call_result
-import ocpp.v201
-import ocpp.v201.call
-import ocpp.v201.call_result
 import pytest
 import websockets
 from ocpp.charge_point import ChargePoint
 from ocpp.routing import on
+from versions import EACH_VERSION, VERSIONS
 from waiting import wait_until_async
 from wire import End, WireClosedError, join
 
@@ -109,9 +102,6 @@ def capture(notes: Notes) -> Iterator[Capture]:
     yield one
     one.disable()
     assert module._seam.captures == ()
-
-
-VERSIONS: dict[str, Any] = {"1.6": ocpp.v16, "2.0.1": ocpp.v201, "2.1": ocpp.v21}
 
 
 def csms_class(version: str) -> type:
@@ -305,7 +295,7 @@ async def talk(station: Any, csms: Any, version: str, calls: int = 3) -> None:
     await asyncio.gather(*loops, return_exceptions=True)
 
 
-@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("version", EACH_VERSION)
 @pytest.mark.parametrize("made", ["before", "after"])
 @pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: shape.__name__)
 async def test_the_record_is_what_the_wire_saw(shape: Any, made: str, version: str, notes: Notes) -> None:
@@ -430,6 +420,78 @@ async def test_a_retry_in_an_override_is_a_second_frame(notes: Notes, capture: C
     assert [frame.sequence for frame in notes.frames] == [0, 0]
     assert notes.lost == notes.frames[:1]
     assert station._connection.crossed == [("sent", "[2]")]
+
+
+async def test_a_send_that_is_not_over_when_its_session_closes_is_kept_as_not_delivered(
+    notes: Notes, capture: Capture
+) -> None:
+    class Station(ocpp.v16.ChargePoint):
+        async def _send(self, message: str) -> None:
+            await asyncio.Event().wait()
+            await super()._send(message)
+
+    sending = asyncio.create_task(Station("CP", join()[0])._send("[2]"))
+    await wait_until_async(lambda: notes.changes)
+    capture.close_sessions("over")
+    assert [frame.text for frame in notes.lost] == [frame.text for frame in notes.frames] == ["[2]"]
+    sending.cancel()
+
+
+async def test_a_send_that_waits_for_another_connection_crosses_there(notes: Notes, capture: Capture) -> None:
+    class Station(ocpp.v16.ChargePoint):
+        async def _send(self, message: str) -> None:
+            await connected.wait()
+            await super()._send(message)
+
+    connected = asyncio.Event()
+    station = Station("CP", join()[0])
+    sending = asyncio.create_task(station._send("[2]"))
+    await wait_until_async(lambda: notes.changes)
+    here = station._connection = join()[0]
+    await station.route_message("[3]")
+    connected.set()
+    await sending
+    assert [(f.text, f in notes.lost) for f in notes.frames] == [("[2]", True), ("[3]", False), ("[2]", False)]
+    assert len({frame.session_id for frame in notes.frames}) == 2
+    assert here.crossed == [("sent", "[2]")]
+
+
+async def test_a_text_that_another_one_replaced_on_the_wire_is_not_delivered(notes: Notes, capture: Capture) -> None:
+    go = asyncio.Event()
+
+    class Station(ocpp.v16.ChargePoint):
+        async def _send(self, message: str) -> None:
+            await go.wait()
+            await super()._send(f"{message} ")
+
+    here, _ = join()
+    station = three_levels(Station)("CP", here)
+    sending = asyncio.create_task(station._send("[2]"))
+    await asyncio.sleep(0)
+    await station.route_message("[3]")
+    go.set()
+    await sending
+    assert [(f.text, f in notes.lost) for f in notes.frames] == [("[2]\n ", True), ("[3]", False), ("[2]\n  ", False)]
+    assert [text.text for text in here.crossed] == ["[2]\n  "]
+
+
+async def test_a_text_that_was_said_before_its_turn_is_recorded_once(notes: Notes, capture: Capture) -> None:
+    go = asyncio.Event()
+
+    class Station(ocpp.v16.ChargePoint):
+        async def _send(self, message: str) -> None:
+            await go.wait()
+            await super()._send(message)
+
+    here, _ = join()
+    station = send_with_super(send_with_super(Station))("CP", here)
+    sending = asyncio.create_task(station._send("[2]"))
+    await asyncio.sleep(0)
+    await station.route_message("[3]")
+    go.set()
+    await sending
+    assert notes.crossed("CP") == [("sent", "[2]"), ("received", "[3]")]
+    assert notes.lost == []
 
 
 async def test_equal_texts_one_after_the_other_are_frames_of_their_own(notes: Notes, capture: Capture) -> None:
@@ -757,7 +819,7 @@ async def test_websockets_tell_role_address_and_close_code(
 ) -> None:
     served: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
 
-    async def serve(connection: Any) -> None:
+    async def serve(connection: Any, _path: str | None = None) -> None:
         try:
             await csms_class("1.6")("csms", connection).start()
         except websockets.ConnectionClosed:
@@ -786,7 +848,7 @@ async def test_websockets_tell_role_address_and_close_code(
 
 
 async def test_a_start_that_is_cancelled_leaves_an_open_connection_alone(notes: Notes, capture: Capture) -> None:
-    async def serve(connection: Any) -> None:
+    async def serve(connection: Any, _path: str | None = None) -> None:
         await connection.wait_closed()
 
     async with websockets.serve(serve, "127.0.0.1", 0) as server:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import re
+import runpy
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
+
+import pytest
 
 from ocpp_mongo_plugin.cli.app import app
 from ocpp_mongo_plugin.settings import PREFIX, Settings
@@ -77,6 +80,32 @@ def test_every_link_leads_somewhere():
     for page in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
         for link in re.findall(r"\]\((?!http|#)([^)#]+)", page.read_text()):
             assert (page.parent / link).exists(), f"{page.name}: {link}"
+
+
+def _version(text: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in f"{text}.0.0".split(".")[:3])
+
+
+@pytest.fixture(scope="module")
+def noxfile() -> dict[str, Any]:
+    return runpy.run_path(str(ROOT / "noxfile.py"))
+
+
+def test_the_lower_bounds_are_what_the_seams_run(noxfile: dict[str, Any]):
+    oldest = dict(pin.split("==") for pin in noxfile["OLDEST"])
+    project = (ROOT / "pyproject.toml").read_text().split("[dependency-groups]")[0]
+    bounds = dict(
+        re.findall(r'^ .*"([\w-]+)>=([\d.]+)', project.split("\ndependencies")[1].split("]")[0], re.MULTILINE)
+    )
+    bounds |= re.findall(r'"(motor)>=([\d.]+)', project)
+    assert {name: _version(bound) for name, bound in bounds.items()} == {n: _version(v) for n, v in oldest.items()}
+
+
+def test_the_versions_of_the_seams_are_in_the_table(noxfile: dict[str, Any]):
+    table = (ROOT / "docs" / "drivers.md").read_text().split("## Versions")[1]
+    pins = {pin for pins in (noxfile["OLDEST"], *noxfile["BETWEEN"]) for pin in pins if "==" in pin}
+    missing = {pin for pin in pins if not re.search(rf"(?<![\d.]){re.escape(pin.split('==')[1])}(?![\d.])", table)}
+    assert missing == {"platformdirs==4.0.0"}
 
 
 if __name__ == "__main__":

@@ -11,20 +11,12 @@ from typing import Any
 
 import ocpp.charge_point
 import ocpp.v16
-import ocpp.v16.call
-import ocpp.v16.call_result
-import ocpp.v21
-import ocpp.v21.call
-import ocpp.v21.call_result
-import ocpp.v201
-import ocpp.v201.call
-import ocpp.v201.call_result
 import pytest
 from ocpp.routing import on
 from transcripts import answer, call, start, started, stop
+from versions import EACH_VERSION, V16, VERSIONS, path_of
 from waiting import wait_until, wait_until_async
-from websockets.asyncio.client import connect
-from websockets.asyncio.server import serve
+from websockets import connect, serve
 from websockets.exceptions import ConnectionClosed
 
 from ocpp_mongo_plugin import (
@@ -55,27 +47,27 @@ def place(request: pytest.FixtureRequest) -> dict[str, Any]:
 class Csms16(ocpp.v16.ChargePoint):
     @on("BootNotification")
     def boot(self, **_: Any):
-        return ocpp.v16.call_result.BootNotification(current_time=NOW, interval=300, status="Accepted")
+        return V16.call_result.BootNotification(current_time=NOW, interval=300, status="Accepted")
 
     @on("Heartbeat")
     def heartbeat(self):
-        return ocpp.v16.call_result.Heartbeat(current_time=NOW)
+        return V16.call_result.Heartbeat(current_time=NOW)
 
     @on("StatusNotification")
     def status(self, **_: Any):
-        return ocpp.v16.call_result.StatusNotification()
+        return V16.call_result.StatusNotification()
 
     @on("StartTransaction")
     def start_transaction(self, **_: Any):
-        return ocpp.v16.call_result.StartTransaction(transaction_id=7, id_tag_info={"status": "Accepted"})
+        return V16.call_result.StartTransaction(transaction_id=7, id_tag_info={"status": "Accepted"})
 
     @on("MeterValues")
     def meter_values(self, **_: Any):
-        return ocpp.v16.call_result.MeterValues()
+        return V16.call_result.MeterValues()
 
     @on("StopTransaction")
     def stop_transaction(self, **_: Any):
-        return ocpp.v16.call_result.StopTransaction()
+        return V16.call_result.StopTransaction()
 
 
 def _csms2(version: Any):
@@ -91,12 +83,15 @@ def _csms2(version: Any):
     return Csms
 
 
-CSMS = {"ocpp1.6": Csms16, "ocpp2.0.1": _csms2(ocpp.v201), "ocpp2.1": _csms2(ocpp.v21)}
-STATION = {"ocpp1.6": ocpp.v16.ChargePoint, "ocpp2.0.1": ocpp.v201.ChargePoint, "ocpp2.1": ocpp.v21.ChargePoint}
+CSMS = {
+    f"ocpp{version}": Csms16 if version == "1.6" else _csms2(library)
+    for version, library in VERSIONS.items()
+    if library
+}
 
 
 async def charge16(station: Any) -> None:
-    calls = ocpp.v16.call
+    calls = V16.call
     await station.call(calls.BootNotification(charge_point_vendor="v", charge_point_model="m"))
     await station.call(calls.StatusNotification(connector_id=1, error_code="NoError", status="Charging"))
     begun = await station.call(calls.StartTransaction(connector_id=1, id_tag="T", meter_start=1000, timestamp=NOW))
@@ -130,8 +125,8 @@ async def charge2(station: Any, calls: Any) -> None:
 async def csms() -> AsyncIterator[str]:
     """A CSMS of all three versions; gives its URL."""
 
-    async def on_connect(connection: Any) -> None:
-        charge_point = CSMS[connection.subprotocol](connection.request.path.strip("/"), connection)
+    async def on_connect(connection: Any, _path: str | None = None) -> None:
+        charge_point = CSMS[connection.subprotocol](path_of(connection).strip("/"), connection)
         with suppress(ConnectionClosed):
             await charge_point.start()
 
@@ -142,7 +137,7 @@ async def csms() -> AsyncIterator[str]:
 @asynccontextmanager
 async def station(url: str, subprotocol: str, station_id: str = "CP1") -> AsyncIterator[Any]:
     async with connect(f"{url}/{station_id}", subprotocols=[subprotocol]) as connection:
-        charge_point = STATION[subprotocol](station_id, connection)
+        charge_point = VERSIONS[subprotocol.removeprefix("ocpp")].ChargePoint(station_id, connection)
         reading = asyncio.ensure_future(charge_point.start())
         try:
             yield charge_point
@@ -156,11 +151,12 @@ async def charge(charge_point: Any, subprotocol: str) -> None:
     if subprotocol == "ocpp1.6":
         await charge16(charge_point)
     else:
-        await charge2(charge_point, ocpp.v201.call if subprotocol == "ocpp2.0.1" else ocpp.v21.call)
+        await charge2(charge_point, VERSIONS[subprotocol.removeprefix("ocpp")].call)
 
 
-@pytest.mark.parametrize("subprotocol", CSMS)
-async def test_both_ends_of_a_charge(place: dict[str, Any], subprotocol: str):
+@pytest.mark.parametrize("version", EACH_VERSION)
+async def test_both_ends_of_a_charge(place: dict[str, Any], version: str):
+    subprotocol = f"ocpp{version}"
     async with MongoPlugin(**place) as plugin:
         async with csms() as url, station(url, subprotocol) as charge_point:
             await charge(charge_point, subprotocol)

@@ -12,6 +12,7 @@ from shapes import SHAPES
 from test_capture import Notes
 from test_shapes import Pair, converse, meet
 from waiting import wait_until_async
+from wire import join
 
 from ocpp_mongo_plugin.capture import Capture
 
@@ -81,4 +82,36 @@ async def _compare(names: list[str], made: str) -> None:
     assert notes.crossed("CP") == recorded[1]
     assert [frame.sequence for frame in notes.of("CP")] == list(range(len(recorded[1])))
     assert notes.crossed("to CP") == recorded[2]
+    assert notes.lost == []
+
+
+@settings(max_examples=60)
+@given(st.lists(st.sampled_from(sorted(_LAYERS)), max_size=3, unique=True), st.integers(2, 6))
+def test_texts_that_several_tasks_send_are_recorded_once_each(names: list[str], tasks: int) -> None:
+    try:
+        cls = stacked(names)(ocpp.v16.ChargePoint)
+    except Exception:  # noqa: BLE001 - as above
+        reject()
+    asyncio.run(_send_at_once(cls, tasks))
+
+
+async def _send_at_once(cls: Any, tasks: int) -> None:
+    notes, (here, _) = Notes(), join()
+    capture = Capture(notes, record_all=True)
+    capture.enable()
+    try:
+        station = cls("CP", here)
+
+        async def several(task: int) -> None:
+            for number in range(3):
+                await station._send(f'[3,"{task}.{number}",{{}}]')
+
+        try:
+            await asyncio.gather(*(several(task) for task in range(tasks)))
+        except TypeError:
+            return  # as above
+        await wait_until_async(lambda: len(here.crossed) == 3 * tasks)
+    finally:
+        capture.disable()
+    assert sorted(notes.crossed("CP")) == sorted(here.crossed)
     assert notes.lost == []

@@ -17,29 +17,29 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import ocpp.v201
 from ocpp.routing import on
 from ocpp.v16 import ChargePoint as ChargePoint16
 from ocpp.v16 import call as call16
 from ocpp.v16 import call_result as result16
-from ocpp.v21 import ChargePoint as ChargePoint21
-from ocpp.v21 import call as call21
-from ocpp.v21 import call_result as result21
-from ocpp.v201 import ChargePoint as ChargePoint201
-from ocpp.v201 import call as call201
-from ocpp.v201 import call_result as result201
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
-from websockets.asyncio.client import connect
-from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 
 from ocpp_mongo_plugin.embedded import EmbeddedMongod, find_mongod
 from ocpp_mongo_plugin.errors import OcppMongoError
 from ocpp_mongo_plugin.plugin import MongoPlugin
+
+try:
+    from websockets.asyncio.client import connect
+    from websockets.asyncio.server import ServerConnection, serve
+except ModuleNotFoundError:
+    raise OcppMongoError("the demo needs websockets 13 or later: pip install --upgrade websockets") from None
 
 _HOST = "127.0.0.1"
 _DATABASE = "ocpp_demo"
@@ -47,7 +47,9 @@ _STEP = 0.5
 _HEARTBEAT_STEPS = 6
 _FASTER = 60
 """A second of the demo is a minute of charging."""
-_SUBPROTOCOLS = ("ocpp1.6", "ocpp2.0.1", "ocpp2.1")
+_VERSIONS_2: dict[str, Any] = {"ocpp2.0.1": ocpp.v201}
+with suppress(ModuleNotFoundError):  # what of the library runs on Python 3.10 has none
+    _VERSIONS_2["ocpp2.1"] = import_module("ocpp.v21")
 
 
 @dataclass
@@ -68,7 +70,7 @@ _CARS = (
     _Car("CP-GARAGE", "ocpp1.6", 7_400, 120_500, 0.00),
     _Car("CP-OFFICE", "ocpp1.6", 11_000, 983_210, 0.10),
     _Car("CS-MARKET", "ocpp2.0.1", 22_000, 4_411_000, 0.05),
-    _Car("CS-MOTORWAY", "ocpp2.1", 150_000, 77_123_000, 0.15),
+    _Car("CS-MOTORWAY", next(reversed(_VERSIONS_2)), 150_000, 77_123_000, 0.15),
 )
 
 
@@ -76,8 +78,10 @@ def show(*, seconds: float, keep: bool) -> int:
     """Run the demo and return its exit code.
 
     Raises:
-        OcppMongoError: no database could be had.
+        OcppMongoError: no database could be had, or the library is too old.
     """
+    if not hasattr(call16, "BootNotification"):
+        raise OcppMongoError("the demo needs ocpp 1.0 or later: pip install --upgrade ocpp")
     console = Console(highlight=False)
     # A connection that ^C cuts off in its handshake is no news here.
     logging.getLogger("websockets").setLevel(logging.CRITICAL + 1)
@@ -202,8 +206,7 @@ def _csms2(base: Any, results: Any) -> Any:
 
 _CSMS = {
     "ocpp1.6": _Csms16,
-    "ocpp2.0.1": _csms2(ChargePoint201, result201),
-    "ocpp2.1": _csms2(ChargePoint21, result21),
+    **{name: _csms2(version.ChargePoint, version.call_result) for name, version in _VERSIONS_2.items()},
 }
 
 
@@ -315,14 +318,14 @@ async def _station(car: _Car, port: int, seconds: float) -> None:
     steps = max(1, int(seconds * (1 - car.begins) / _STEP) - 1)
     url = f"ws://{_HOST}:{port}/{car.station_id}"
     async with connect(url, subprotocols=[car.version]) as connection:  # type: ignore[list-item]
-        kind = {"ocpp1.6": ChargePoint16, "ocpp2.0.1": ChargePoint201, "ocpp2.1": ChargePoint21}[car.version]
-        charge_point = kind(car.station_id, connection)
+        version = _VERSIONS_2.get(car.version)
+        charge_point = (version.ChargePoint if version else ChargePoint16)(car.station_id, connection)
         reading = asyncio.ensure_future(charge_point.start())
         try:
-            if car.version == "ocpp1.6":
+            if version is None:
                 await _charge16(charge_point, car, steps)
             else:
-                await _charge2(charge_point, car, steps, call201 if car.version == "ocpp2.0.1" else call21)
+                await _charge2(charge_point, car, steps, version.call)
         finally:
             reading.cancel()
             with suppress(asyncio.CancelledError, ConnectionClosed):
@@ -335,7 +338,7 @@ async def _station(car: _Car, port: int, seconds: float) -> None:
 
 async def _demo(console: Console, place: dict[str, Any], seconds: float) -> None:
     async with MongoPlugin(**place, load_plugins=False) as plugin:
-        async with serve(_serve_station, _HOST, 0, subprotocols=_SUBPROTOCOLS) as server:  # type: ignore[arg-type]
+        async with serve(_serve_station, _HOST, 0, subprotocols=[*_CSMS]) as server:  # type: ignore[list-item]
             port = next(iter(server.sockets)).getsockname()[1]
             console.print(f"a CSMS listens at ws://{_HOST}:{port}/, four stations charge for {seconds:g} s\n")
             stations = asyncio.gather(*(_station(car, port, seconds) for car in _CARS))

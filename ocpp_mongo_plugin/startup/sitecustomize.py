@@ -35,7 +35,9 @@ def _restore_path():
 
 def _start_recording():
     try:
-        if sys.version_info >= _OLDEST:
+        if sys.version_info < _OLDEST:
+            _say("it is older than Python %d.%d" % _OLDEST)
+        else:
             import ocpp_mongo_plugin.auto
     except Exception as error:
         _say(error)
@@ -52,7 +54,7 @@ def _say(error):
 
 
 _restore_path()
-sys.modules.pop("sitecustomize", None)
+_this = sys.modules.pop("sitecustomize", None)  # kept, since Python 2 empties a module that nobody refers to
 try:
     # The one that this stands before; where there is none, the import of this one fails with the same words.
     import sitecustomize

@@ -1,6 +1,7 @@
 """A CSMS as a FastAPI application, which knows nothing of recording. Its boot interval is the worker's process id."""
 
 import os
+from contextlib import suppress
 from datetime import datetime, timezone
 
 from fastapi import FastAPI, WebSocket
@@ -40,7 +41,5 @@ class Station(ChargePoint):
 @app.websocket("/{station_id}")
 async def serve(websocket: WebSocket, station_id: str):
     await websocket.accept(subprotocol="ocpp1.6")
-    try:
+    with suppress(WebSocketDisconnect):
         await Station(station_id, Adapter(websocket)).start()
-    except WebSocketDisconnect:
-        pass

@@ -1,0 +1,218 @@
+"""The driver follows the installed Beanie and the handle; one of the wrong kind gets one clear sentence."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from typing import Any
+from unittest.mock import MagicMock
+
+import beanie
+import mongomock
+import pytest
+from bson.son import SON
+from pymongo import MongoClient
+from pymongo.asynchronous.database import AsyncDatabase
+from pymongo.encryption_options import AutoEncryptionOpts
+from pymongo.errors import ConfigurationError, InvalidOperation
+from pymongo.monitoring import CommandListener
+from waiting import wait_until, wait_until_async
+
+from ocpp_mongo_plugin import MongoPlugin, SettingError
+from ocpp_mongo_plugin.drivers import READS_WITH_MOTOR, ByHandle, ByUri, writer_of
+
+RIGHT, WRONG = ("motor", "pymongo") if READS_WITH_MOTOR else ("pymongo", "motor")
+NEEDED = {"motor": "a database of Motor", "pymongo": "a database of pymongo.AsyncMongoClient"}[RIGHT]
+needs_async = pytest.mark.skipif(READS_WITH_MOTOR, reason="this Beanie reads through Motor")
+
+
+def refusal(database: Any) -> str:
+    with pytest.raises(SettingError) as caught:
+        MongoPlugin(database=database)
+    sentence = str(caught.value)
+    assert "\n" not in sentence
+    assert NEEDED in sentence
+    return sentence
+
+
+def test_a_handle_that_this_beanie_cannot_read_through_is_refused_at_once(client_of: Callable[..., Any]):
+    sentence = refusal(client_of(WRONG, "mongodb://u:secret@127.0.0.1:1/")["lab"])
+    named, way = ("Motor", "ocpp-mongo-plugin[motor]") if WRONG == "motor" else ("PyMongo's async client", "beanie>=2")
+    assert f"database is a handle of {named}, which the installed Beanie {beanie.__version__} cannot" in sentence
+    assert f'pip install {"" if WRONG == "motor" else "--upgrade "}"{way}"' in sentence
+    assert "secret" not in sentence
+
+
+def test_a_synchronous_handle_is_refused():
+    with MongoClient[Any]("mongodb://127.0.0.1:1/", connect=False) as client:
+        assert "PyMongo's synchronous client" in refusal(client["lab"])
+    assert "not Database" in refusal(mongomock.MongoClient()["lab"])
+
+
+@pytest.mark.parametrize("kind", ["motor", "pymongo"])
+def test_a_client_is_no_database(client_of: Callable[..., Any], kind: str):
+    assert "pass client['name'], the database, instead of the client" in refusal(client_of(kind, "mongodb://h/"))
+
+
+@pytest.mark.parametrize("thing", [MagicMock(), MagicMock(spec=AsyncDatabase), object(), 5])
+def test_what_is_no_handle_is_refused(thing: object):
+    assert f"database takes a name, {NEEDED}, or one of mongomock-motor, not {type(thing).__name__}" in refusal(thing)
+
+
+# -- the client that writes for a handle of PyMongo's async client ----------------------------------------------
+
+
+def written_by(client: Any) -> MongoClient[Any]:
+    database, close = writer_of(client["lab"])()
+    close()
+    assert database.name == "lab"
+    return database.client
+
+
+async def test_the_twin_reaches_the_same_servers_in_the_same_way(client_of: Callable[..., Any]):
+    uri = "mongodb://u:p%40w@a.example:1,b.example/?replicaSet=r&authSource=x&tls=true&compressors=zlib"
+    given = client_of("pymongo", uri, appname="mine", serverSelectionTimeoutMS=77, tz_aware=False, connect=False)
+    twin = written_by(given)
+    assert twin.topology_description.server_descriptions().keys() == {("a.example", 1), ("b.example", 27017)}
+    assert twin.options.replica_set_name == given.options.replica_set_name == "r"
+    assert twin.options.server_selection_timeout == given.options.server_selection_timeout == 0.077
+    ours, theirs = twin.options.pool_options, given.options.pool_options
+    assert ours.appname == theirs.appname == "mine"
+    assert ours._credentials[1:4] == theirs._credentials[1:4] == ("x", "u", "p@w")
+    assert ours._compression_settings.compressors == theirs._compression_settings.compressors == ["zlib"]
+    assert ours._ssl_context is not None
+
+
+async def test_the_twin_tells_the_hosts_listeners_nothing(client_of: Callable[..., Any]):
+    class Listener(CommandListener):
+        started = succeeded = failed = print
+
+    given = client_of("pymongo", "mongodb://127.0.0.1:1/", event_listeners=[Listener()], document_class=SON)
+    twin = written_by(given)
+    assert twin.options.event_listeners == []
+    assert twin.codec_options.document_class is dict
+
+
+async def test_a_handle_that_has_no_twin_is_refused(client_of: Callable[..., Any], monkeypatch: pytest.MonkeyPatch):
+    client = client_of("pymongo", "mongodb://127.0.0.1:1/")
+    encrypted = AutoEncryptionOpts.__new__(AutoEncryptionOpts)
+    monkeypatch.setitem(client._init_kwargs, "auto_encryption_opts", encrypted)
+    with pytest.raises(SettingError, match="automatic encryption"):
+        writer_of(client["lab"])
+    monkeypatch.delattr(client, "_init_kwargs")
+    with pytest.raises(SettingError, match="give the uri and the name"):
+        writer_of(client["lab"])
+
+
+@needs_async
+async def test_frames_are_stored_while_the_loop_of_the_handle_stalls_or_is_closed(
+    plain: Any, client_of: Callable[..., Any], mongo_uri: str
+):
+    before = set(threading.enumerate())
+    plugin = MongoPlugin(database=client_of("pymongo", mongo_uri)[plain.name])
+    await plugin.start()
+    plugin.record("CP1", "sent", "[]")
+    wait_until(lambda: plain["ocpp_messages"].count_documents({}) == 1)  # the loop, this test's, waits with it
+    assert len(await plugin.messages.find()) == 1
+    plugin.record("CP1", "sent", "[]")
+    # The loop that closes it is another one, which the handle has nothing to do with.
+    assert await asyncio.to_thread(lambda: asyncio.run(plugin.close()))
+    assert plain["ocpp_messages"].count_documents({}) == 2
+    wait_until(lambda: set(threading.enumerate()) - before <= {*_pool(before)})
+
+
+def _pool(before: set[threading.Thread]) -> set[threading.Thread]:
+    """The threads of to_thread, which belong to the loop."""
+    return {thread for thread in threading.enumerate() if thread.name.startswith("asyncio_")} - before
+
+
+FORGETFUL = """
+import asyncio, sys
+from pymongo import AsyncMongoClient
+from ocpp_mongo_plugin import MongoPlugin
+
+async def main():
+    plugin = MongoPlugin(database=AsyncMongoClient(sys.argv[1])[sys.argv[2]])
+    await plugin.start()
+    plugin.record("CP1", "sent", "[]")
+
+asyncio.run(main())
+"""
+
+
+@needs_async
+@pytest.mark.programs
+def test_a_program_that_ends_without_closing_us_still_stores_what_waits(plain: Any, mongo_uri: str):
+    command = [sys.executable, "-c", FORGETFUL, mongo_uri, plain.name]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert plain["ocpp_messages"].count_documents({}) == 1
+
+
+# -- the clients that read by a URI -----------------------------------------------------------------------------
+
+
+@pytest.mark.mongod
+def test_clients_that_read_on_several_loops_are_all_closed(mongo_uri: str, database_name: str):
+    """That they are is judged by PyMongo, whose clients warn when they are forgotten, and by the sockets' own warnings."""
+    program = f"""
+import asyncio, gc, threading
+from ocpp_mongo_plugin import MongoPlugin
+
+plugin = MongoPlugin({mongo_uri!r}, {database_name!r})
+look = lambda: plugin.messages.find()
+asyncio.run(plugin.start())
+asyncio.run(look())  # on a loop that is over when we close
+loop = asyncio.new_event_loop()
+other = threading.Thread(target=loop.run_forever)
+other.start()
+asyncio.run_coroutine_threadsafe(look(), loop).result()  # on one that goes on
+
+async def last():
+    await look()
+    await plugin.close()
+
+asyncio.run(last())
+loop.call_soon_threadsafe(loop.stop)
+other.join()
+loop.close()
+del plugin, look
+gc.collect()
+"""
+    done = subprocess.run([sys.executable, "-W", "always", "-c", program], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+async def test_a_uri_that_cannot_be_used_is_the_drivers_error():
+    with pytest.raises(ConfigurationError):
+        ByUri("mongodb://127.0.0.1:1/?tls=true&tlsInsecure=true&tlsAllowInvalidCertificates=true", "lab").writing()
+
+
+def test_a_handle_of_the_mock_is_written_through_the_database_inside(mock_database: Any):
+    handle = ByHandle(mock_database)
+    database, close = handle.writing()
+    assert (database, close) == (mock_database.delegate, None)
+    assert (handle.name, handle.hosts) == (mock_database.name, None)
+
+
+async def test_what_a_child_process_must_not_close_is_handed_over(mongo_uri: str, database_name: str):
+    reader = ByUri(mongo_uri, database_name)
+    database = await reader.reading()
+    await database.command("ping")
+    ((_, open_client),) = reader.forked()
+    await reader.close()
+    assert (await database.command("ping"))["ok"] == 1
+    await open_client.aclose()
+    with pytest.raises(InvalidOperation):
+        await database.command("ping")
+
+
+async def test_closing_leaves_the_handle_open(mongo_uri: str, database_name: str, reading_client: Callable[..., Any]):
+    database = reading_client(mongo_uri)[database_name]
+    async with MongoPlugin(database=database) as plugin:
+        plugin.record("CP1", "sent", "[]")
+        await wait_until_async(plugin.messages.find)
+    assert await database["ocpp_messages"].count_documents({}) == 1
