@@ -2,6 +2,9 @@
 
 The public names and nothing else; what they need is imported when they are used, so that importing the package
 costs next to nothing.
+
+Where it is imported before pytest starts, as by ``ocpp-mongo run -- pytest``, that would warn of it, but for this
+word: PYTEST_DONT_REWRITE.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Recorded OCPP traffic as JSON Lines: one frame a line, read back as the frames it was.
+"""Recorded OCPP traffic as files: JSON Lines, one frame a line, or a log that the ``ocpp`` library wrote.
 
 Hides the form of the lines, the numbering of frames, and how a session gets the same id at every import, so that
 importing a file twice, or again after it has grown, adds only what is new. Promises that any line whatever is either
@@ -7,19 +7,26 @@ a frame or a ``BadLine`` with its number and one sentence; a bad line costs noth
 
 A line is an object with ``station``, ``protocol_version``, ``direction`` ("sent", "received", "unknown"; seen from the
 CSMS unless ``"side": "station"``), ``ts`` (date and time, UTC where it names no zone, or null) and ``raw`` (the exact
-text). ``session``, ``sequence`` and ``origin`` are kept where a line has them; other keys are ignored.
+text). ``session``, ``sequence`` and ``origin`` are kept where a line has them; other keys are ignored. A log
+(``library_log``) is one session for each station, since the library says nothing when one connects.
 """
 
 from __future__ import annotations
 
+import codecs
+import gzip
 import hashlib
 import json
 import re
+import shutil
+import tempfile
+import zlib
 from array import array
 from bisect import bisect_left
 from collections.abc import AsyncIterable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timedelta, timezone, tzinfo
+from functools import partial
 from pathlib import Path
 from typing import IO, Any, NamedTuple, Protocol, TypeAlias, cast
 
@@ -33,6 +40,7 @@ from ocpp_mongo_plugin.frames import (
     new_session_id,
     normalise_version,
 )
+from ocpp_mongo_plugin.library_log import Log, LoggedFrame, LogLine, OtherLine, holds_frame
 
 LONGEST_LINE = 64 * 1024 * 1024
 """Bytes; MongoDB takes 16 MiB a document, and JSON may write one character as six."""
@@ -46,10 +54,11 @@ _TIME = re.compile(
     r"\s*(?:([Zz]|UTC)|([+-])(\d\d):?(\d\d)?)?",
     re.ASCII,
 )
+_GZIP, _UTF_16 = _UNPACKED = ("gzip data", "UTF-16 text")
 _OTHER_FILES = {
-    b"\x1f\x8b": "gzip data",
-    b"\xff\xfe": "UTF-16 text",
-    b"\xfe\xff": "UTF-16 text",
+    b"\x1f\x8b": _GZIP,
+    b"\xff\xfe": _UTF_16,
+    b"\xfe\xff": _UTF_16,
     b"PK": "a zip file",
 }
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
@@ -61,8 +70,8 @@ class Line(NamedTuple):
     number: int
     """Line number, from 1."""
     station_id: str
-    side: Origin
-    """The end of the connection that recorded it."""
+    side: Origin | None
+    """The end of the connection that recorded it; None when nobody knows."""
     direction: Direction
     origin: Origin | None
     protocol_version: str | None
@@ -71,6 +80,8 @@ class Line(NamedTuple):
     text: str
     session: str | None
     sequence: int | None
+    from_log: bool = False
+    """Whether a log told it: side and version are concluded there, and may become known as it grows."""
 
 
 class BadLine(NamedTuple):
@@ -90,8 +101,12 @@ class StoredTexts(Protocol):
         ...
 
 
-def open_interchange(path: Path) -> IO[bytes]:
-    """Open that file for ``read_lines``.
+def open_interchange(path: Path, *, unpack: bool = False) -> IO[bytes]:
+    """Open that file for ``read_lines`` and ``LogFile``.
+
+    Args:
+        path: a regular file; it is read more than once.
+        unpack: gzip data and UTF-16 text are unpacked into a temporary file, which is opened then.
 
     Raises:
         ImportFormatError: there is no such file, it cannot be read, is empty, or is plainly something else.
@@ -111,31 +126,146 @@ def open_interchange(path: Path) -> IO[bytes]:
         raise ImportFormatError(f"{path} is {special}; an import takes files, which it reads twice")
     start = file.read(2)
     other = next((name for magic, name in _OTHER_FILES.items() if start.startswith(magic)), None)
+    file.seek(0)
     if start and other is None:
-        file.seek(0)
         return file
+    if unpack and other in _UNPACKED:
+        with file:
+            return _unpacked(path, file, other)
     file.close()
     raise ImportFormatError(f"{path} is {other}, not UTF-8 text" if other else f"{path} is empty")
 
 
+def _unpacked(path: Path, file: IO[bytes], kind: str) -> IO[bytes]:
+    """Return what the file holds, as UTF-8 where it was UTF-16."""
+    plain = cast("IO[bytes]", tempfile.TemporaryFile())  # noqa: SIM115 - the caller closes it
+    try:
+        if kind == _GZIP:
+            with gzip.open(file) as packed:
+                shutil.copyfileobj(packed, plain)
+        else:
+            for chunk in iter(partial(codecs.getreader("utf-16")(file, "backslashreplace").read, 1 << 20), ""):
+                plain.write(chunk.encode("utf-8", "backslashreplace"))
+    except (OSError, EOFError, zlib.error, UnicodeError) as error:
+        plain.close()
+        raise ImportFormatError(f"{path} is {kind} that is damaged: {error}") from None
+    plain.seek(0)
+    return plain
+
+
 def read_lines(file: IO[bytes], *, end: int | None = None) -> Iterator[Line | BadLine]:
-    """Read the frames of a file, one at a time; blank lines are skipped.
+    """Read the frames of a file in JSON Lines, one at a time; blank lines are skipped.
 
     Args:
         file: from ``open_interchange``, at its start.
         end: stop at this offset in bytes, when the file may have grown since it was scanned.
     """
+    for number, data in _physical(file, end):
+        if data is None:
+            yield BadLine(number, f"it is longer than {LONGEST_LINE >> 20} MiB")
+        elif data.strip():
+            yield parse_line(number, data)
+
+
+def _physical(file: IO[bytes], end: int | None) -> Iterator[tuple[int, bytes | None]]:
+    """Return each line with its number; None for one that is too long."""
     number = 0
     while (end is None or file.tell() < end) and (data := file.readline(LONGEST_LINE)):
         number += 1
         if len(data) == LONGEST_LINE and not data.endswith(b"\n"):
             while (rest := file.readline(LONGEST_LINE)) and not rest.endswith(b"\n"):
                 pass
-            yield BadLine(number, f"it is longer than {LONGEST_LINE >> 20} MiB")
+            yield number, None
             continue
-        data = data.removeprefix(_BYTE_ORDER_MARK) if number == 1 else data
-        if data.strip():
-            yield parse_line(number, data)
+        yield number, data.removeprefix(_BYTE_ORDER_MARK) if number == 1 else data
+
+
+@dataclass(frozen=True, slots=True)
+class LogReading:
+    """How a log of the ``ocpp`` library is to be read: what one says of it, what is left out is concluded."""
+
+    zone: tzinfo = timezone.utc
+    """Of times that name none."""
+    prefix: re.Pattern[str] | None = None
+    """What stands before the station id in each line."""
+    side: Origin | None = None
+    """The end of the connection that wrote it."""
+    protocol_version: str | None = None
+    """"1.6", "2.0.1" or "2.1"."""
+
+
+class LogFile:
+    """A file that holds a log of the ``ocpp`` library."""
+
+    def __init__(self, file: IO[bytes], reading: LogReading, *, end: int | None = None) -> None:
+        """Learn how its lines are formed.
+
+        Args:
+            file: from ``open_interchange``, where it begins does not matter.
+            reading: what one knows of it.
+            end: stop at this offset in bytes, when the file may have grown.
+        """
+        self._file = file
+        self._reading = reading
+        self._end = end
+        self._log = Log(zone=reading.zone, prefix=reading.prefix)
+        file.seek(0)
+        self._line_end = "\r\n" if file.readline(LONGEST_LINE).endswith(b"\r\n") else "\n"
+        self._log.learn_form(self._lines())
+
+    def learn(self) -> Iterator[None]:
+        """Read all of it once, to learn who speaks which version; yields after each item, for others to have a turn."""
+        for item in self._log.frames(self._lines()):
+            if isinstance(item, LoggedFrame):
+                self._log.learn_frame(item)
+            yield
+
+    def read(self) -> Iterator[Line | OtherLine]:
+        """Read its frames from the beginning, and its other lines; blank lines are skipped."""
+        sides, reading = self._log.sides(), self._reading
+        version = normalise_version(reading.protocol_version)
+        for item in self._log.frames(self._lines()):
+            if isinstance(item, OtherLine):
+                if item.text.strip():
+                    yield item
+                continue
+            side = reading.side or sides.of(item)
+            yield Line(
+                item.number,
+                item.station_id,
+                side,
+                item.direction,
+                _origin(item.direction, side),
+                version or self._log.version(item.station_id),
+                item.timestamp,
+                item.text,
+                session=None,
+                sequence=None,
+                from_log=True,
+            )
+
+    def _lines(self) -> Iterator[LogLine]:
+        self._file.seek(0)
+        for number, data in _physical(self._file, self._end):
+            text = "" if data is None else data.decode("utf-8", "backslashreplace")
+            yield LogLine(number, text.removesuffix(self._line_end).removesuffix("\n"))
+
+
+def is_log(file: IO[bytes]) -> bool:
+    """Whether the file is a log of the ``ocpp`` library: the first line that holds a frame in either form decides."""
+    file.seek(0)
+    found = False
+    for number, data in _physical(file, None):
+        if data is None:
+            continue
+        if b'"raw"' in data and isinstance(parse_line(number, data), Line):
+            break
+        if b": send" in data or b": receive message" in data:
+            found = holds_frame(data.decode("utf-8", "backslashreplace"))
+            if found:
+                break
+    file.seek(0)
+    return found
 
 
 def parse_line(number: int, data: bytes) -> Line | BadLine:
@@ -179,13 +309,16 @@ class Contents:
         self.frames = 0
         """Distinct frames."""
         self.bad = 0
-        self.size = 0
-        """Bytes that were scanned."""
+        self.others = 0
+        """Lines of a log that hold no frame."""
         self.recordings: dict[_Key, Recording] = {}
 
-    def add(self, item: Line | BadLine) -> BadLine | None:
+    def add(self, item: Line | BadLine | OtherLine) -> BadLine | None:
         """Take in one line; return it as a bad one when it is, or when it contradicts an earlier line."""
         self.lines += 1
+        if isinstance(item, OtherLine):
+            self.others += 1
+            return None
         bad = item if isinstance(item, BadLine) else self._add(item)
         self.bad += bad is not None
         return bad
@@ -225,11 +358,11 @@ class Contents:
         """Frames that the store had when ``identify`` asked it."""
         return sum(recording.already for recording in self.recordings.values())
 
-    def replay(self, items: Iterable[Line | BadLine]) -> Iterator[Frame | SessionChange]:
+    def replay(self, items: Iterable[Line | BadLine | OtherLine]) -> Iterator[Frame | SessionChange]:
         """Turn the lines of a second pass into frames, each session announced before its first frame."""
         following: dict[_Key, int] = {}
         for line in items:
-            if isinstance(line, BadLine):
+            if not isinstance(line, Line):
                 continue
             key = _key(line)
             recording = self.recordings[key]
@@ -259,7 +392,8 @@ class Recording:
         if salt == 0 and first.session is not None and _HEX_SESSION.fullmatch(first.session):
             return first.session
         time = first.timestamp
-        identity = [first.station_id, first.protocol_version, first.session, first.side]
+        version, side = (None, None) if first.from_log else (first.protocol_version, first.side)
+        identity = [first.station_id, version, first.session, side]
         event = [time.isoformat() if time else None, first.direction, first.text]
         microseconds = 0 if time is None else (time - _EPOCH) // timedelta(microseconds=1)
         told = json.dumps([*identity, *event, salt]).encode()
@@ -333,12 +467,13 @@ class Texts:
         return count
 
 
-_Key: TypeAlias = tuple[str, "str | None", str, "str | None"]
+_Key: TypeAlias = tuple[str, "str | None", "str | None", "str | None"]
 
 
 def _key(line: Line) -> _Key:
     """Return what tells recordings apart; a named session may learn its version late, so that is no part of it."""
-    return line.station_id, line.session, line.side, line.protocol_version if line.session is None else None
+    is_named = line.session is not None or line.from_log
+    return line.station_id, line.session, line.side, None if is_named else line.protocol_version
 
 
 def _object(data: bytes) -> Mapping[str, Any]:
@@ -415,8 +550,8 @@ class _Fields:
         raise ImportFormatError('"sequence" is not a whole number from 0 on')
 
 
-def _origin(direction: Direction, side: Origin) -> Origin | None:
-    if direction == "unknown":
+def _origin(direction: Direction, side: Origin | None) -> Origin | None:
+    if direction == "unknown" or side is None:
         return None
     other: Origin = "station" if side == "csms" else "csms"
     return side if direction == "sent" else other

@@ -1,6 +1,6 @@
 """A filter for the logger of the ``ocpp`` library, which writes every raw frame at INFO, passwords and all.
 
-Hides how that library words its lines. Promises that a record leaves without the credentials that
+Hides where in a record a frame or a secret can be. Promises that a record leaves without the credentials that
 ``ocpp_mongo_plugin.redaction`` knows, in its message and in its traceback, and that it never raises.
 """
 
@@ -41,21 +41,22 @@ class CredentialFilter(logging.Filter):
         if cleaned != arguments:
             record.args = cleaned
         message = record.getMessage()
-        prose = self._clean(station_id, message)
+        prose = self.clean(message, station_id)
         if prose != message:
             record.msg, record.args = prose, ()
         if record.exc_info and record.exc_info[0] is not None:
             told = record.exc_text or "".join(traceback.format_exception(*record.exc_info)).rstrip("\n")
             # Formatters write this text, if it is there, instead of the traceback itself.
-            record.exc_text = self._clean(station_id, told)
+            record.exc_text = self.clean(told, station_id)
 
     def _argument(self, station_id: str, argument: object) -> object:
         if isinstance(argument, int | float | type(None)):
             return argument
         text = str(argument)
-        cleaned = self._clean(station_id, text)
+        cleaned = self.clean(text, station_id)
         return argument if cleaned == text else cleaned
 
-    def _clean(self, station_id: str, text: str) -> str:
+    def clean(self, text: str, station_id: str = "") -> str:
+        """Return a text of a log without credentials; ``station_id`` is whose frame it holds, if known."""
         without, _ = self._redactor.credentials(station_id, _SESSION, text)
         return self._redactor.prose(without) or ""

@@ -458,13 +458,22 @@ class MongoPlugin:
             NotStartedError: the plugin is not started.
         """
         limit = self.settings.operation_timeout if timeout is None else timeout
-        if not await self._started().flush(limit):
-            last = self.stats.last_error
-            why = f" ({last})" if last else ""
-            raise StoreUnavailableError(
-                f"MongoDB at {self._where()} did not take what waits within {limit:g} s{why}; "
-                f"{self.stats.waiting} frame(s) wait in memory"
-            )
+        self._flushed(limit, await self._started().flush(limit))
+
+    def flush_now(self, timeout: float | None = None) -> None:
+        """Do what ``flush`` does, from any thread, with a loop or without one; the caller's thread waits for it."""
+        limit = self.settings.operation_timeout if timeout is None else timeout
+        self._flushed(limit, self._started().flush_now(limit))
+
+    def _flushed(self, limit: float, is_done: bool) -> None:
+        if is_done:
+            return
+        last = self.stats.last_error
+        why = f" ({last})" if last else ""
+        raise StoreUnavailableError(
+            f"MongoDB at {self._where()} did not take what waits within {limit:g} s{why}; "
+            f"{self.stats.waiting} frame(s) wait in memory"
+        )
 
     # -- reading -----------------------------------------------------------------------------------------------
 

@@ -9,6 +9,7 @@ driver, because a recorded program may stall its loop, run several, or end witho
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import contextlib
 import logging
 import random
@@ -265,6 +266,19 @@ class Sink:
         try:
             return await asyncio.wait_for(asyncio.shield(done), timeout)
         except asyncio.TimeoutError:
+            return False
+        finally:
+            self._no_longer(waiter)
+
+    def flush_now(self, timeout: float) -> bool:
+        """Do what ``flush`` does where nothing can be awaited: the calling thread waits."""
+        done: concurrent.futures.Future[bool] = concurrent.futures.Future()
+        waiter = self._expect(done.set_result)
+        if waiter is None:
+            return True
+        try:
+            return done.result(timeout)
+        except concurrent.futures.TimeoutError:
             return False
         finally:
             self._no_longer(waiter)

@@ -66,7 +66,7 @@ def raws(plain: Database[dict[str, Any]]) -> list[str]:
 
 def test_every_command_explains_itself_with_an_example() -> None:
     listed = run("--help")
-    for command in ("demo", "import", "stats", "estimate", "init", "doctor"):
+    for command in ("run", "plugins", "demo", "import", "stats", "estimate", "init", "doctor"):
         assert command in listed.stdout
         assert f"Example: ocpp-mongo {command}" in run(command, "--help").stdout
     assert run("--version").stdout.startswith("ocpp-mongo-plugin ")

@@ -9,7 +9,7 @@ import pytest
 
 import ocpp_mongo_plugin
 
-COMMANDS = ("", "demo", "import", "stats", "estimate", "init", "doctor", "roles", "forget")
+COMMANDS = ("", "run", "plugins", "demo", "import", "stats", "estimate", "init", "doctor", "roles", "forget")
 HEAVY = ("rich", "pydantic", "pymongo", "bson", "motor", "beanie", "ocpp", "websockets", "pluggy", "asyncio")
 
 

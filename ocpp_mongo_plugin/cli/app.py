@@ -6,6 +6,7 @@ Hides typer. Promises to start fast: what a command needs is imported when it ru
 from __future__ import annotations
 
 from collections.abc import Callable
+from enum import Enum
 from pathlib import Path
 from typing import Annotated
 
@@ -38,6 +39,23 @@ Directory = Annotated[
 Segments = Annotated[
     list[Path] | None, typer.Argument(metavar="[PATH]...", help="Directories of journals, or segment files.")
 ]
+
+
+class FileForm(str, Enum):
+    """What the lines of a file of traffic are."""
+
+    AUTO = "auto"
+    JSONL = "jsonl"
+    LOG = "log"
+
+
+class FileSide(str, Enum):
+    """An end of a connection."""
+
+    STATION = "station"
+    CSMS = "csms"
+
+
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")]
 
 app = typer.Typer(
@@ -150,23 +168,74 @@ def run(
     _finish(start, uri)
 
 
-@app.command("import", epilog="Example: ocpp-mongo import chargers.jsonl more/*.jsonl --database lab")
+@app.command(
+    "import",
+    epilog="Example: ocpp-mongo import chargers.jsonl more/*.jsonl --database lab; of a program's own log: "
+    "ocpp-mongo import app.log --timezone Europe/Paris --dry-run",
+)
 def import_(
-    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="JSON Lines, one frame a line.")],
+    files: Annotated[
+        list[Path],
+        typer.Argument(metavar="FILE...", help="JSON Lines, one frame a line, or logs of the ocpp library; also .gz."),
+    ],
     uri: Uri = None,
     database: DatabaseName = None,
+    form: Annotated[
+        FileForm, typer.Option("--format", help="What the files are; auto: the first line with a frame decides.")
+    ] = FileForm.AUTO,
+    side: Annotated[
+        FileSide | None,
+        typer.Option("--side", help="Of a log: which end of the connection wrote it; else as its actions have it."),
+    ] = None,
+    protocol_version: Annotated[
+        str | None,
+        typer.Option(
+            "--protocol-version", metavar="V", help="Of a log: 1.6, 2.0.1 or 2.1; else as its actions have it."
+        ),
+    ] = None,
+    zone: Annotated[
+        str,
+        typer.Option(
+            "--timezone",
+            metavar="ZONE",
+            help="Of a log's times that name none: UTC, local, an offset as +02:00, or a name as Europe/Paris.",
+        ),
+    ] = "UTC",
+    prefix: Annotated[
+        str | None,
+        typer.Option(
+            "--prefix",
+            metavar="REGEX",
+            help="Of a log: what stands before the station id in each line; else found out.",
+        ),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only say what would be imported; needs no MongoDB.")
+    ] = False,
 ) -> None:
     """Import recorded traffic, the same way as live frames go.
 
-    A line is a JSON object with station, protocol_version, direction, ts and raw. Importing a file again adds only
-    what is new. A line that cannot be read is named and left out; the exit code is 1 then, and 0 when every frame of
-    every file is in the database.
+    JSON Lines: a line is an object with station, protocol_version, direction, ts and raw. Importing a file again adds
+    only what is new. A line that cannot be read is named and left out; the exit code is 1 then, and 0 when every frame
+    of every file is in the database.
+
+    A log of the ocpp library: lines as "INFO:ocpp:CP001: send [...]", with whatever a formatter writes before them, or
+    in a field of JSON. Other lines are counted, and the first ones are shown. What stands before the station id is told
+    from it by the last time, level or logger called ocpp in the line; brackets after that, and another logger's name,
+    belong to it when all lines have them. Look with --dry-run, and give --prefix where that is wrong.
     """
 
     def command() -> int:
+        from ocpp_mongo_plugin.cli.traffic import Told  # noqa: PLC0415
+
+        told = Told(form.value, side.value if side else None, protocol_version, zone, prefix)
+        if dry_run:
+            from ocpp_mongo_plugin.cli.previewing import preview  # noqa: PLC0415
+
+            return preview(files, told)
         from ocpp_mongo_plugin.cli.importing import import_files  # noqa: PLC0415
 
-        return import_files(files, uri=uri, database=database)
+        return import_files(files, told, uri=uri, database=database)
 
     _finish(command, uri)
 

@@ -21,11 +21,12 @@ from pymongo.errors import OperationFailure, PyMongoError
 from rich.filesize import decimal
 from rich.table import Table
 
-from ocpp_mongo_plugin.cli.importing import Moving, import_all, moving
+from ocpp_mongo_plugin.cli.importing import import_all
 from ocpp_mongo_plugin.cli.roles import collections_of
 from ocpp_mongo_plugin.cli.schema import compressor_in
 from ocpp_mongo_plugin.cli.server import Plain, connected, naming, settings_of, shown
 from ocpp_mongo_plugin.cli.terminal import out, print_json, say
+from ocpp_mongo_plugin.cli.traffic import Moving, moving
 from ocpp_mongo_plugin.driver_errors import translated
 from ocpp_mongo_plugin.errors import ArgumentError, NotFoundError
 from ocpp_mongo_plugin.settings import Settings

@@ -18,7 +18,7 @@ from typing import Any
 
 from bson.objectid import ObjectId
 
-from ocpp_mongo_plugin.cli.importing import FLUSH_SECONDS, Moving, moving
+from ocpp_mongo_plugin.cli.importing import FLUSH_SECONDS
 from ocpp_mongo_plugin.cli.journals import (
     Owned,
     Segment,
@@ -30,6 +30,7 @@ from ocpp_mongo_plugin.cli.journals import (
 )
 from ocpp_mongo_plugin.cli.server import Plain, connected, naming, settings_of, shown
 from ocpp_mongo_plugin.cli.terminal import out, readable, say
+from ocpp_mongo_plugin.cli.traffic import Moving, moving
 from ocpp_mongo_plugin.driver_errors import translated
 from ocpp_mongo_plugin.errors import ArgumentError, StoreUnavailableError
 from ocpp_mongo_plugin.frames import Frame, SessionChange, message_key

@@ -102,6 +102,21 @@ def origin_of(action: str, version: str | None) -> Origin | None:
     return _V21.origin_of(action) or _V16.origin_of(action)
 
 
+def version_of(message: Message) -> str | None:
+    """Return the version that alone has this call: "1.6", "2.0.1" (stands for 2.0.1 and 2.1) or "2.1"; else None."""
+    action = message.action
+    if action is None or message.message_type not in ("Call", "Send"):
+        return None
+    tell = _ONLY_IN_2.get(action)
+    if tell is not None:
+        return "2.0.1" if tell in mapping(message.payload) else "1.6"
+    if _V16.origin_of(action) is not None:
+        return "1.6" if _V201.origin_of(action) is None else None
+    if _V201.origin_of(action) is not None:
+        return "2.0.1"
+    return "2.1" if _V21.origin_of(action) is not None or message.message_type == "Send" else None
+
+
 def _dialect(asked: Message, version: str | None) -> _Dialect:
     known = _DIALECTS.get(version or "") or _DIALECTS.get(normalise_version(version) or "")
     if known is not None:
