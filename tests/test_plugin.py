@@ -468,6 +468,24 @@ async def test_an_unreachable_server_is_one_warning_and_a_clear_error(caplog: py
     assert "secret" not in caplog.text
 
 
+def test_a_flush_without_a_loop_stores_what_was_captured_or_says_what_waits(mock_database: Any):
+    plugin = MongoPlugin(database=mock_database)
+    plugin.start_now()
+    plugin.record("CP1", "received", "AT+CSQ", "1.6")
+    plugin.flush_now()
+    assert plugin.stats.waiting == 0
+    assert mock_database.delegate.ocpp_messages.count_documents({}) == 1
+    plugin.close_now()
+    with pytest.raises(NotStartedError):
+        plugin.flush_now()
+    nowhere = MongoPlugin("mongodb://127.0.0.1:1/", durability="memory")
+    nowhere.start_now()
+    nowhere.record("CP1", "received", "AT+CSQ", "1.6")
+    with pytest.raises(StoreUnavailableError, match=r"within 0.01 s.*1 frame\(s\) wait in memory"):
+        nowhere.flush_now(0.01)
+    nowhere.close_now(0)
+
+
 def test_several_loops_in_several_threads(mock_database: Any):
     plugin = MongoPlugin(database=mock_database)
     asyncio.run(plugin.start())
