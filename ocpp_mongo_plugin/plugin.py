@@ -584,7 +584,7 @@ _PATIENCE = 600.0
 
 _started_plugins: WeakSet[MongoPlugin] = WeakSet()
 _of_parents: list[object] = []
-_arranging = threading.Lock()
+_arranging = threading.RLock()
 _IN_PYTEST = {"PYTEST_CURRENT_TEST", "PYTEST_VERSION"}
 """While a test runs; and during the session, from pytest 8.2 on."""
 _LOOPBACK = ("127.0.0.1", "[::1]")

@@ -109,9 +109,9 @@ def test_a_worker_that_lacks_the_package_works_as_before(tmp_path: Path):
 
 
 @contextmanager
-def server(uri: str, database: str, *command: str) -> Iterator[subprocess.Popen[bytes]]:
-    asked = [*RUN, "--uri", uri, "--database", database, "--durability", "memory", "--", sys.executable, "-m"]
-    with subprocess.Popen([*asked, *command], cwd=PROGRAMS, env=environment(), stderr=subprocess.PIPE) as process:
+def server(*command: str, own: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
+    asked = [*RUN, "--", sys.executable, "-m", *command]
+    with subprocess.Popen(asked, cwd=PROGRAMS, env=own, stderr=subprocess.PIPE) as process:
         try:
             yield process
         finally:
@@ -138,9 +138,11 @@ def listens(port: int) -> bool:
     ],
     ids=["uvicorn", "gunicorn"],
 )
-def test_the_workers_of_a_web_server_are_recorded(mongo_uri: str, plain: Any, command: str):
+def test_the_workers_of_a_web_server_are_recorded(mongo_uri: str, plain: Any, tmp_path: Path, command: str):
     port, workers, visits = free_port(), set(), 0
-    with server(mongo_uri, plain.name, *command.format(port=port).split()) as process:
+    own = environment(OCPP_MONGO_URI=mongo_uri, OCPP_MONGO_DATABASE=plain.name)
+    own["OCPP_MONGO_JOURNAL_DIRECTORY"] = str(tmp_path)
+    with server(*command.format(port=port).split(), own=own) as process:
         wait_until(lambda: listens(port), 30)
 
         def both_have_answered() -> bool:
@@ -153,6 +155,9 @@ def test_the_workers_of_a_web_server_are_recorded(mongo_uri: str, plain: Any, co
 
         wait_until(both_have_answered, 60)
         assert process.pid not in workers
+    # uvicorn ends a worker by the signal that it was sent, so what was not stored yet is left to the journal.
+    replayed = finished(sys.executable, "-m", "ocpp_mongo_plugin.cli", "journal", "replay", env=own)
+    assert replayed.returncode == 0, replayed.stderr
     sessions = list(plain.sessions.find())
     assert len(sessions) == visits
     assert {int(session["recorder"].split(":")[1]) for session in sessions} == workers
