@@ -420,7 +420,7 @@ class Recording:
         }
         parts = (
             Highest(counts),
-            Known({"station_id": line.station_id, "opened_at": line.first_at}),
+            Known({"station_id": line.station_id, "opened_at": line.first_at, "role": line.role}),
             Latest("version", f"{line.last_sequence:010x}", {"protocol_version": line.version}),
         )
         self.ledger.merge(Merge("sessions", session_id, parts), urgent=False)

@@ -176,6 +176,8 @@ def test_who_wrote_a_frame_is_inferred_from_the_actions():
     frames = [f._replace(origin=None) for f in frames_of([start("1"), started("1", 7)], "1.6", side="station")]
     player.take(frames)
     assert [m["origin"] for m in player.messages()] == ["station", "csms"]
+    session = player.recording.ledger.document("sessions", frames[0].session_id)
+    assert session["role"] == "station"
 
 
 def test_directions_that_an_import_does_not_know_are_inferred():
