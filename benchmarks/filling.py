@@ -23,7 +23,7 @@ from pymongo.database import Database
 from benchmarks.mix import CALLS_OF_A_SESSION, exchange, identity, moment
 from benchmarks.server import PATIENCE, database, recording, usual_settings
 from ocpp_mongo_plugin.changes import Collection
-from ocpp_mongo_plugin.documents import INDEXES
+from ocpp_mongo_plugin.indexes import INDEXES
 
 _ORIGINALS = 40
 _FRAMES = 2 * CALLS_OF_A_SESSION * _ORIGINALS

@@ -9,7 +9,7 @@ write over what was recorded meanwhile.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol, TypeAlias, 
 from beanie import Document, PydanticObjectId, init_beanie
 from bson import DBRef
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictInt, StrictStr
-from pymongo import ASCENDING, IndexModel
 
 from ocpp_mongo_plugin.changes import Collection
 from ocpp_mongo_plugin.driver_errors import translated
@@ -500,52 +499,6 @@ MODELS: Mapping[Collection, type[BaseModel]] = MappingProxyType(
         "meter_values": MeterValue,
     }
 )
-
-
-def _index(*fields: str, unique: bool = False) -> IndexModel:
-    # The names MongoDB itself would give: a database that has an index of these keys keeps it without a conflict.
-    name = "_".join(f"{field}_{ASCENDING}" for field in fields)
-    return IndexModel([(field, ASCENDING) for field in fields], name=name, **({"unique": True} if unique else {}))
-
-
-INDEXES: Mapping[Collection, Sequence[IndexModel]] = MappingProxyType(
-    {
-        "messages": (
-            _index("station_id", "timestamp"),
-            _index("message_id"),
-            _index("correlation_id"),
-            _index("action", "timestamp"),
-            _index("timestamp"),
-            _index("session_id", "sequence"),
-        ),
-        "transactions": (
-            _index("transaction_id"),
-            _index("transaction_id", "station_id"),
-            _index("station_id", "start_timestamp"),
-            _index("status"),
-            _index("status", "station_id", "start_timestamp"),
-            _index("id_tag"),
-        ),
-        "stations": (
-            _index("station_id", unique=True),
-            _index("connection_status"),
-            _index("enabled", "auto_start"),
-            _index("tags"),
-            _index("protocol_version"),
-        ),
-        "sessions": (
-            _index("station_id", "opened_at"),
-            _index("status"),
-        ),
-        "meter_values": (
-            _index("metadata.station_id", "timestamp"),
-            _index("metadata.transaction_id", "metadata.station_id", "timestamp"),
-            _index("metadata.measurand", "timestamp"),
-            _index("transaction_ref", "timestamp"),
-        ),
-    }
-)
-"""Apart from ``_id``, only ``stations.station_id`` is unique."""
 
 
 if TYPE_CHECKING:

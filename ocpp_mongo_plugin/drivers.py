@@ -11,11 +11,12 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import contextlib
+import functools
 import threading
 from collections.abc import AsyncGenerator, Callable
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
-import beanie
 import pymongo
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.database import Database
@@ -25,10 +26,8 @@ from ocpp_mongo_plugin.driver_log import kept_out_of_log
 from ocpp_mongo_plugin.errors import SettingError
 
 if TYPE_CHECKING:
+    from beanie import Document
     from pymongo.asynchronous.collection import AsyncCollection
-
-READS_WITH_MOTOR = not hasattr(beanie.Document, "get_pymongo_collection")
-"""Whether the installed Beanie is of the generation that needs Motor."""
 
 Writing: TypeAlias = "tuple[Database[Any], Callable[[], None] | None]"
 """A synchronous database, and what closes its client where that is ours."""
@@ -36,6 +35,17 @@ Writing: TypeAlias = "tuple[Database[Any], Callable[[], None] | None]"
 _CLOSING = 2.0
 """Seconds that closing a client may take, which tells the server which sessions are over."""
 _NOT_FOR_TWINS = frozenset({"connect", "document_class", "event_listeners", "type_registry", "tz_aware"})
+
+
+@functools.cache
+def reads_with_motor() -> bool:
+    """Whether the installed Beanie is of the generation that needs Motor.
+
+    Beanie is imported to find out: it takes as long as all else, and a program that is only recorded never needs it.
+    """
+    import beanie  # noqa: PLC0415
+
+    return not hasattr(beanie.Document, "get_pymongo_collection")
 
 
 class ByUri:
@@ -55,7 +65,7 @@ class ByUri:
     async def reading(self) -> Any:
         """Open a database that the installed Beanie reads on the running loop; it is closed with that, or before."""
         client: Any
-        if READS_WITH_MOTOR:
+        if reads_with_motor():
             from motor.motor_asyncio import AsyncIOMotorClient  # noqa: PLC0415 - Beanie 2 comes without it
 
             client = AsyncIOMotorClient(self._host, **self._options)
@@ -148,10 +158,10 @@ def writer_of(handle: Any) -> Callable[[], Writing]:
 
 def readable(database: Any) -> Any:
     """Return a database as the installed Beanie reads it: itself, but for mongomock-motor's under Beanie 2."""
-    return _Imitation(database) if not READS_WITH_MOTOR and _is_mock(database) else database
+    return _Imitation(database) if not reads_with_motor() and _is_mock(database) else database
 
 
-def collection_of(document: type[beanie.Document]) -> AsyncCollection[dict[str, Any]]:
+def collection_of(document: type[Document]) -> AsyncCollection[dict[str, Any]]:
     """Return the collection of a document class that is bound.
 
     Of Motor or of PyMongo: what awaits one document, a count, or ``find(...).to_list()`` is the same in both.
@@ -159,7 +169,7 @@ def collection_of(document: type[beanie.Document]) -> AsyncCollection[dict[str, 
     kind: Any = document
     return cast(
         "AsyncCollection[dict[str, Any]]",
-        kind.get_motor_collection() if READS_WITH_MOTOR else kind.get_pymongo_collection(),
+        kind.get_motor_collection() if reads_with_motor() else kind.get_pymongo_collection(),
     )
 
 
@@ -202,9 +212,9 @@ def _inside(handle: object) -> type:
 def _refusal(handle: Any) -> str | None:
     """Return why a handle will not do, and what will; None where it will."""
     is_motor, is_async = issubclass(_inside(handle), Database), _is_async_pymongo(handle)
-    if _is_mock(handle) or (is_motor if READS_WITH_MOTOR else is_async):
+    if _is_mock(handle) or (is_motor if reads_with_motor() else is_async):
         return None
-    right = "a database of Motor" if READS_WITH_MOTOR else "a database of pymongo.AsyncMongoClient"
+    right = "a database of Motor" if reads_with_motor() else "a database of pymongo.AsyncMongoClient"
     change = ""
     if is_motor:
         name, change = "Motor", ', or stay with Motor by pip install "ocpp-mongo-plugin[motor]"'
@@ -216,7 +226,7 @@ def _refusal(handle: Any) -> str | None:
         kind = type(handle).__name__
         hint = "; pass client['name'], the database, instead of the client" if kind.endswith("Client") else ""
         return f"database takes a name, {right}, or one of mongomock-motor, not {kind}{hint}"
-    why = f"which the installed Beanie {beanie.__version__} cannot read through"
+    why = f"which the installed Beanie {version('beanie')} cannot read through"
     return f"database is a handle of {name}, {why}; pass {right}{change}"
 
 

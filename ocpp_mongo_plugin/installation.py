@@ -71,6 +71,7 @@ def install(uri: str | None = None, database: Any = None, **settings: Any) -> Mo
             return _started(_installation.automatic)
         else:
             _installation.own = _new(given)
+            _installation.own.load_readers()
         try:
             return _started(_installation.own)
         except BaseException:

@@ -17,10 +17,10 @@ import time
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
 from datetime import datetime, timezone
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 from weakref import WeakKeyDictionary, WeakSet
 
 import platformdirs
@@ -29,7 +29,6 @@ from ocpp_mongo_plugin.buffer import SHUTDOWN, Buffer
 from ocpp_mongo_plugin.capture import Capture
 from ocpp_mongo_plugin.changes import Document
 from ocpp_mongo_plugin.dead_letters import DeadLetterFiles
-from ocpp_mongo_plugin.documents import Documents, Gap, bind
 from ocpp_mongo_plugin.driver_errors import translated
 from ocpp_mongo_plugin.drivers import ByHandle, ByUri, collection_of
 from ocpp_mongo_plugin.errors import ArgumentError, NotStartedError, SettingError, StoreUnavailableError
@@ -42,7 +41,6 @@ from ocpp_mongo_plugin.ledger import Ledger
 from ocpp_mongo_plugin.masking import masked
 from ocpp_mongo_plugin.recording import Batch, Decoded, Item, without_credentials
 from ocpp_mongo_plugin.redaction import MASK, Policy, Redactor
-from ocpp_mongo_plugin.repositories import Messages, MeterValues, Sessions, Stations, Transactions
 from ocpp_mongo_plugin.settings import (
     Settings,
     check_uri,
@@ -52,6 +50,11 @@ from ocpp_mongo_plugin.settings import (
 from ocpp_mongo_plugin.sink import Health, Sink, Statistics, awaited_signal
 from ocpp_mongo_plugin.store import Store, recorder_name
 from ocpp_mongo_plugin.transactions import ID_TAG_FIELDS
+
+if TYPE_CHECKING:
+    # They take Beanie and every model, as long to import as all else: a program that is only recorded needs none.
+    from ocpp_mongo_plugin.documents import Documents, Gap
+    from ocpp_mongo_plugin.repositories import Messages, MeterValues, Sessions, Stations, Transactions
 
 logger = logging.getLogger("ocpp_mongo_plugin")
 
@@ -118,11 +121,6 @@ class MongoPlugin:
         """Whether ChargePoints that another plugin records into the same collections are left to that one."""
         self._last = Statistics()
         self._documents: WeakKeyDictionary[asyncio.AbstractEventLoop, Documents] = WeakKeyDictionary()
-        self.messages = Messages(self)
-        self.transactions = Transactions(self)
-        self.stations = Stations(self)
-        self.sessions = Sessions(self)
-        self.meter_values = MeterValues(self)
 
     # -- lifecycle ---------------------------------------------------------------------------------------------
 
@@ -137,6 +135,7 @@ class MongoPlugin:
 
     async def start(self) -> None:
         """Begin to record. Does not wait for MongoDB. Starting twice changes nothing."""
+        self.load_readers()
         self.start_now()
 
     def start_now(self) -> None:
@@ -147,6 +146,10 @@ class MongoPlugin:
         _started_plugins.add(self)
         _arrange()
         self._capture.enable()
+
+    def load_readers(self) -> None:
+        """Import what reading takes, now: at the first read it would hold up the program's loop."""
+        from ocpp_mongo_plugin import repositories  # noqa: F401, PLC0415 - see above
 
     def _set_up(self) -> None:
         """Open the journal, and start what carries frames to the store.
@@ -440,6 +443,8 @@ class MongoPlugin:
 
     async def gaps(self, station_id: str | None = None) -> list[Gap]:
         """Return which frames are missing, and why, the newest gap first; of a station or of all."""
+        from ocpp_mongo_plugin.documents import Gap  # noqa: PLC0415 - see load_readers
+
         bound = await self.documents()
         query = {} if station_id is None else {"station_id": {"$eq": station_id}}
         with bound.translated("reading gaps"):
@@ -486,11 +491,48 @@ class MongoPlugin:
         loop = asyncio.get_running_loop()
         bound = self._documents.get(loop)
         if bound is None:
+            from ocpp_mongo_plugin.documents import bind  # noqa: PLC0415 - see load_readers
+
             bound = bind(self.settings)
             with translated("reading"):
                 await bound.init(await self._driver.reading())
             self._documents[loop] = bound
         return bound
+
+    @cached_property
+    def messages(self) -> Messages:
+        """Every OCPP message, and how to ask for them."""
+        from ocpp_mongo_plugin.repositories import Messages  # noqa: PLC0415 - see load_readers
+
+        return Messages(self)
+
+    @cached_property
+    def transactions(self) -> Transactions:
+        """Charging transactions, and how to ask for and edit them."""
+        from ocpp_mongo_plugin.repositories import Transactions  # noqa: PLC0415 - see load_readers
+
+        return Transactions(self)
+
+    @cached_property
+    def stations(self) -> Stations:
+        """Charging stations, and how to ask for and configure them."""
+        from ocpp_mongo_plugin.repositories import Stations  # noqa: PLC0415 - see load_readers
+
+        return Stations(self)
+
+    @cached_property
+    def sessions(self) -> Sessions:
+        """WebSocket connections, and how to ask for them."""
+        from ocpp_mongo_plugin.repositories import Sessions  # noqa: PLC0415 - see load_readers
+
+        return Sessions(self)
+
+    @cached_property
+    def meter_values(self) -> MeterValues:
+        """Sampled values, and how to ask for them."""
+        from ocpp_mongo_plugin.repositories import MeterValues  # noqa: PLC0415 - see load_readers
+
+        return MeterValues(self)
 
     async def counts(self, station_id: str | None = None) -> dict[str, int]:
         """Return how many documents each collection holds, of a station or in all; dead letters too."""

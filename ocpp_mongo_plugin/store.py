@@ -37,10 +37,10 @@ from pymongo.errors import AutoReconnect, BulkWriteError, DuplicateKeyError, Ope
 from ocpp_mongo_plugin import transcription
 from ocpp_mongo_plugin.changes import Amend, Document, Remove, Revision
 from ocpp_mongo_plugin.dead_letters import DeadLetterFiles, frame_of, kept, letter_of_message, letter_of_value
-from ocpp_mongo_plugin.documents import INDEXES
 from ocpp_mongo_plugin.driver_errors import ErrorClass, classify, classify_write, describe
 from ocpp_mongo_plugin.encoding import APPEND_ONLY, REFUSED, AppendOnly, Encoded, Outgoing, Part, made, taken
 from ocpp_mongo_plugin.frames import decode
+from ocpp_mongo_plugin.indexes import INDEXES
 from ocpp_mongo_plugin.ledger import Ledger
 from ocpp_mongo_plugin.recording import ABANDONED, Loaded, Wanted
 from ocpp_mongo_plugin.redaction import MASK, Redactor

@@ -19,7 +19,7 @@ from pymongo import AsyncMongoClient, MongoClient
 from pymongo.database import Database
 from pymongo.errors import PyMongoError
 
-from ocpp_mongo_plugin.drivers import READS_WITH_MOTOR
+from ocpp_mongo_plugin.drivers import reads_with_motor
 from ocpp_mongo_plugin.embedded import EmbeddedMongod, find_mongod
 
 Plain: TypeAlias = Database[dict[str, Any]]
@@ -134,7 +134,7 @@ async def client_of() -> AsyncIterator[Callable[..., Any]]:
 @pytest.fixture
 def reading_client(client_of: Callable[..., Any]) -> Callable[..., Any]:
     """Makes clients of the kind that the installed Beanie reads through: ``reading_client(uri, **options)``."""
-    return partial(client_of, "motor" if READS_WITH_MOTOR else "pymongo")
+    return partial(client_of, "motor" if reads_with_motor() else "pymongo")
 
 
 @pytest.fixture(params=["mock", *(pytest.param(name, marks=pytest.mark.mongod) for name in ("motor", "pymongo"))])

@@ -16,7 +16,8 @@ import pytest
 from beanie import PydanticObjectId
 from pydantic import BaseModel
 
-from ocpp_mongo_plugin.documents import INDEXES, MODELS, Connector, Gap, MeterMetadata
+from ocpp_mongo_plugin.documents import MODELS, Connector, Gap, MeterMetadata
+from ocpp_mongo_plugin.indexes import INDEXES
 from ocpp_mongo_plugin.settings import Settings
 
 PAGE = Path(__file__).parent.parent / "docs" / "collections.md"

@@ -17,7 +17,6 @@ from pydantic import BaseModel, ValidationError
 
 from ocpp_mongo_plugin import changes, documents, ledger, transactions
 from ocpp_mongo_plugin.documents import (
-    INDEXES,
     MODELS,
     Connector,
     Message,
@@ -29,6 +28,7 @@ from ocpp_mongo_plugin.documents import (
 )
 from ocpp_mongo_plugin.errors import StoreUnavailableError
 from ocpp_mongo_plugin.facts import Booted
+from ocpp_mongo_plugin.indexes import INDEXES
 
 KEY = "65a000000000000000000001"
 UTC = timezone.utc

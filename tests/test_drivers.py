@@ -6,7 +6,8 @@ import asyncio
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 from unittest.mock import MagicMock
 
@@ -22,11 +23,12 @@ from pymongo.monitoring import CommandListener
 from waiting import wait_until, wait_until_async
 
 from ocpp_mongo_plugin import MongoPlugin, SettingError
-from ocpp_mongo_plugin.drivers import READS_WITH_MOTOR, ByHandle, ByUri, writer_of
+from ocpp_mongo_plugin.driver_log import kept_out_of_log
+from ocpp_mongo_plugin.drivers import ByHandle, ByUri, reads_with_motor, writer_of
 
-RIGHT, WRONG = ("motor", "pymongo") if READS_WITH_MOTOR else ("pymongo", "motor")
+RIGHT, WRONG = ("motor", "pymongo") if reads_with_motor() else ("pymongo", "motor")
 NEEDED = {"motor": "a database of Motor", "pymongo": "a database of pymongo.AsyncMongoClient"}[RIGHT]
-needs_async = pytest.mark.skipif(READS_WITH_MOTOR, reason="this Beanie reads through Motor")
+needs_async = pytest.mark.skipif(reads_with_motor(), reason="this Beanie reads through Motor")
 
 
 def refusal(database: Any) -> str:
@@ -65,18 +67,21 @@ def test_what_is_no_handle_is_refused(thing: object):
 # -- the client that writes for a handle of PyMongo's async client ----------------------------------------------
 
 
-def written_by(client: Any) -> MongoClient[Any]:
+@contextmanager
+def written_by(client: Any) -> Iterator[MongoClient[Any]]:
     database, close = writer_of(client["lab"])()
-    close()
     assert database.name == "lab"
-    return database.client
+    try:
+        yield database.client
+    finally:
+        close()
 
 
 async def test_the_twin_reaches_the_same_servers_in_the_same_way(client_of: Callable[..., Any]):
     uri = "mongodb://u:p%40w@a.example:1,b.example/?replicaSet=r&authSource=x&tls=true&compressors=zlib"
     given = client_of("pymongo", uri, appname="mine", serverSelectionTimeoutMS=77, tz_aware=False, connect=False)
-    twin = written_by(given)
-    assert twin.topology_description.server_descriptions().keys() == {("a.example", 1), ("b.example", 27017)}
+    with written_by(given) as twin:
+        assert twin.topology_description.server_descriptions().keys() == {("a.example", 1), ("b.example", 27017)}
     assert twin.options.replica_set_name == given.options.replica_set_name == "r"
     assert twin.options.server_selection_timeout == given.options.server_selection_timeout == 0.077
     ours, theirs = twin.options.pool_options, given.options.pool_options
@@ -91,8 +96,8 @@ async def test_the_twin_tells_the_hosts_listeners_nothing(client_of: Callable[..
         started = succeeded = failed = print
 
     given = client_of("pymongo", "mongodb://127.0.0.1:1/", event_listeners=[Listener()], document_class=SON)
-    twin = written_by(given)
-    assert twin.options.event_listeners == []
+    with written_by(given) as twin:
+        assert twin.options.event_listeners == [kept_out_of_log()]
     assert twin.codec_options.document_class is dict
 
 

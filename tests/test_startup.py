@@ -28,6 +28,16 @@ def test_yet_every_public_name_is_there():
     assert all(getattr(ocpp_mongo_plugin, name) is not None for name in ocpp_mongo_plugin.__all__)
 
 
+def test_what_only_records_loads_no_beanie():
+    code = (
+        "from ocpp_mongo_plugin.installation import install_automatically\n"
+        "assert install_automatically() is not None\nprint()"
+    )
+    found = modules_after(code)
+    assert "pymongo" in found
+    assert not {"beanie", "motor", "ocpp_mongo_plugin.documents", "ocpp_mongo_plugin.repositories"} & found
+
+
 @pytest.mark.programs
 @pytest.mark.parametrize("command", COMMANDS)
 def test_help_loads_the_command_line_and_no_more(command: str):

@@ -13,9 +13,10 @@ from playing import frames_of
 from transcripts import TRANSCRIPTS, Transcript, call, metered, start, started, stop
 
 from ocpp_mongo_plugin import transcription
-from ocpp_mongo_plugin.documents import INDEXES, MODELS
+from ocpp_mongo_plugin.documents import MODELS
 from ocpp_mongo_plugin.drivers import writer_of
 from ocpp_mongo_plugin.frames import Frame, Session, SessionChange, new_session_id
+from ocpp_mongo_plugin.indexes import INDEXES
 from ocpp_mongo_plugin.recording import Batch, Recording
 from ocpp_mongo_plugin.settings import read_settings
 from ocpp_mongo_plugin.store import Store, Written

@@ -17,8 +17,8 @@ from pymongo.errors import OperationFailure
 from ocpp_mongo_plugin.cli.roles import collections_of
 from ocpp_mongo_plugin.cli.server import Plain, connected, naming, settings_of, shown
 from ocpp_mongo_plugin.cli.terminal import out, say
-from ocpp_mongo_plugin.documents import INDEXES
 from ocpp_mongo_plugin.driver_errors import translated
+from ocpp_mongo_plugin.indexes import INDEXES
 from ocpp_mongo_plugin.settings import Settings
 from ocpp_mongo_plugin.store import Store, recorder_name
 
