@@ -29,6 +29,7 @@ from pymongo.errors import (
     NotPrimaryError,
     OperationFailure,
     PyMongoError,
+    ServerSelectionTimeoutError,
     WriteConcernError,
     WriteError,
 )
@@ -147,6 +148,16 @@ _GRAVEST_FIRST = (
     ErrorClass.DUPLICATE,
 )
 
+_CAUSES = {
+    "onnection refused": "connection refused",
+    "Name or service not known": "there is no such host",
+    "nodename nor servname": "there is no such host",
+    "getaddrinfo failed": "there is no such host",
+    "name resolution": "the name of the host cannot be looked up now",
+    "unreachable": "the host, or its network, cannot be reached",
+    "CERTIFICATE_VERIFY_FAILED": "its TLS certificate is not trusted",
+}
+"""What the driver's text says when no server could be reached, and what that means."""
 _SERVER_NAME = re.compile(r"[A-Za-z]\w{1,60}", re.ASCII)
 _INDEX_OF_DUPLICATE = re.compile(r"index: (?:\S+\.\$)?(\S+)")
 
@@ -226,8 +237,19 @@ def translated(what: str, database: object = None) -> Iterator[None]:
             sentence = f"{server} refused the user, the password, or a right, while {what}: {told}"
             raise AccessDeniedError(sentence) from None
         if isinstance(error, PyMongoError) and classify(error) in (ErrorClass.RETRY, ErrorClass.SICK):
+            cause = _cause(error)
+            if cause is not None:
+                raise StoreUnavailableError(f"{server} does not answer while {what}: {cause}") from None
             raise StoreUnavailableError(f"{server} did not answer as it should while {what}: {told}") from None
         raise OcppMongoError(f"{server} could not be used while {what}: {told}") from None
+
+
+def _cause(error: PyMongoError) -> str | None:
+    """Return why no server could be reached, in words of our own: those of the driver may quote anything."""
+    if not isinstance(error, ServerSelectionTimeoutError):
+        return None
+    told = str(error)
+    return next((cause for words, cause in _CAUSES.items() if words in told), None)
 
 
 def hosts_of(database: object) -> str | None:

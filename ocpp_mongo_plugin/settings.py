@@ -22,6 +22,8 @@ from ocpp_mongo_plugin.errors import SettingError
 PREFIX = "OCPP_MONGO_"
 DEFAULT_URI = "mongodb://localhost:27017"
 
+_NOT_IN_DATABASES = frozenset('\0 /\\."$')
+_LONGEST_DATABASE = 63
 _PASSWORD = re.compile(r"(?P<scheme>[a-z+]+://)(?P<user>[^:/@\s]*):\S*@")
 
 
@@ -133,6 +135,29 @@ class Settings(BaseSettings):
         description="Which plugins of the entry-point group ocpp are loaded: true for all, false for none, or their "
         "names; comma-separated in the environment",
     )
+
+    @field_validator("database")
+    @classmethod
+    def _is_a_database(cls, value: str) -> str:
+        if set(value) & _NOT_IN_DATABASES or len(value.encode("utf-8", "surrogatepass")) > _LONGEST_DATABASE:
+            raise ValueError(f"a database name has no space, dot, $, quote or slash, and at most 63 bytes: {value!r}")
+        return value
+
+    @field_validator(
+        "messages_collection",
+        "transactions_collection",
+        "stations_collection",
+        "sessions_collection",
+        "meter_values_collection",
+        "dead_letters_collection",
+        "gaps_collection",
+        "forgotten_collection",
+    )
+    @classmethod
+    def _is_a_collection(cls, value: str) -> str:
+        if set(value) & {"$", "\0"} or "" in value.split(".") or value.startswith("system."):
+            raise ValueError(f"a collection name has no $, no empty part, and no system. first: {value!r}")
+        return value
 
     @field_validator("exclude_actions", "secret_names", mode="before")
     @classmethod

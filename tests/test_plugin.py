@@ -423,6 +423,12 @@ async def test_hooks_hear_of_what_happens(mock_database: Any):
         ({"flush_interval": 6}, "flush_interval"),
         ({"nonsense": 1}, "nonsense"),
         ({"stations_collection": "sessions"}, "sessions"),
+        ({"stations_collection": "a$b"}, "stations_collection"),
+        ({"gaps_collection": "system.gaps"}, "gaps_collection"),
+        ({"messages_collection": "a..b"}, "messages_collection"),
+        ({"database": "a b"}, "database"),
+        ({"database": "a.b"}, "database"),
+        ({"database": "x" * 64}, "database"),
     ],
 )
 def test_a_wrong_setting_is_one_sentence_without_the_password(arguments: Any, sentence: str):

@@ -770,6 +770,19 @@ def test_the_drivers_errors_become_ours_and_quote_nothing(error, expected):
     assert caught.value.__suppress_context__
 
 
+@pytest.mark.parametrize(
+    ("told", "cause"),
+    [
+        ("h:1: [Errno 111] Connection refused (configured timeouts: secret)", "connection refused"),
+        ("h:1: [Errno -2] Name or service not known, secret", "there is no such host"),
+        ("No servers found yet, secret", "ServerSelectionTimeoutError"),
+    ],
+)
+def test_why_no_server_is_reached_is_said_without_the_drivers_words(told: str, cause: str):
+    with pytest.raises(StoreUnavailableError, match=f"while connecting: {cause}$"), translated("connecting"):
+        raise ServerSelectionTimeoutError(told)
+
+
 def test_an_error_of_the_caller_passes_as_it_is():
     error = KeyError("x")
     with pytest.raises(KeyError) as caught, translated("reading messages"):

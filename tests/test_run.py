@@ -360,6 +360,7 @@ def test_what_recording_has_to_say_goes_to_a_file_when_one_is_named(tmp_path: Pa
         (["--uri", "http://host/"], 2, "is no MongoDB URI"),
         (["--durability", "eternal"], 2, "setting OCPP_MONGO_DURABILITY is wrong"),
         (["--database", ""], 2, "setting OCPP_MONGO_DATABASE is wrong"),
+        (["--database", "a b"], 2, "setting OCPP_MONGO_DATABASE is wrong"),
         (["--log", "/no/such/directory/log"], 2, "nothing can be written to the log /no/such/directory/log"),
         (["--dorability", "memory"], 2, "No such option"),
         ([], 0, "no --uri"),
@@ -376,6 +377,14 @@ def test_what_is_wrong_is_said_before_the_program_starts(asked: list[str], code:
     if "No such" not in sentence:
         assert said.startswith("ocpp-mongo: ")
         assert said.count("\n") == 1
+
+
+def test_names_that_cannot_be_looked_up_now_keep_no_program_from_running():
+    uri = "mongodb+srv://someone:secret@no-such-host.invalid"
+    done = finished(*RUN, "--uri", uri, "--", sys.executable, "-c", "print('started')")
+    assert (done.returncode, done.stdout) == (0, b"started\n")
+    told = r"ocpp-mongo: mongodb\+srv://someone:\*\*\*@no-such-host\.invalid: its name cannot be looked up: .*\n"
+    assert re.fullmatch(told, done.stderr.decode())
 
 
 @pytest.mark.parametrize(("name", "code"), [("no-such-command", 127), ("/no/such/command", 127), ("/", 126)])
@@ -411,4 +420,6 @@ def test_an_interpreter_without_the_package_says_so_where_ocpp_is(tmp_path: Path
     assert (done.returncode, done.stdout) == (0, b"ran\n")
     assert done.stderr.count(b"\n") == lines
     if lines:
-        assert done.stderr.decode() == (f"ocpp-mongo: {python} is not recorded: No module named 'ocpp_mongo_plugin'\n")
+        assert done.stderr.decode() == (
+            f"ocpp-mongo: {python} is not recorded: No module named 'ocpp_mongo_plugin'; install ocpp-mongo-plugin there\n"
+        )

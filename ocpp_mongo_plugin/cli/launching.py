@@ -46,6 +46,7 @@ class Options(NamedTuple):
 def launch(command: Sequence[str], options: Options) -> int:
     """Replace this process by the command; return an exit code where that cannot be."""
     try:
+        switches.is_on(switches.CHILDREN)  # a wrong word is said here, where somebody looks
         if not switches.is_on(switches.DISABLE):
             _prepare(os.environ, options)
             said = _look_at(command, options)
@@ -139,7 +140,7 @@ def _run(command: list[str]) -> int:
             return _wait_for(command)
         _become(command)
     except FileNotFoundError:
-        say(f"{command[0]}: there is no such command")
+        say(f"{command[0]}: there is no such {'file' if command[0].endswith('.py') else 'command'}")
         return NOT_FOUND
     except OSError as error:
         say(f"{command[0]} cannot be executed: {error.strerror}")

@@ -18,7 +18,7 @@ from pymongo.database import Database
 from pymongo.errors import ConfigurationError
 
 from ocpp_mongo_plugin.driver_errors import translated
-from ocpp_mongo_plugin.errors import ArgumentError, OcppMongoError, SettingError
+from ocpp_mongo_plugin.errors import ArgumentError, OcppMongoError, SettingError, StoreUnavailableError
 from ocpp_mongo_plugin.settings import Settings, check_uri, read_settings
 
 Plain: TypeAlias = Database[dict[str, Any]]
@@ -72,6 +72,9 @@ def connected(settings: Settings, patience: float = PATIENCE_SECONDS) -> Iterato
             tz_aware=True,
         )
     except ConfigurationError as error:
+        if type(error.__cause__).__module__.partition(".")[0] == "dns":
+            # The servers of mongodb+srv:// are looked up by name: that is no fault of the URI.
+            raise StoreUnavailableError(f"{shown(settings)}: its name cannot be looked up: {_reason(error)}") from None
         # Its text says what is wrong with the URI, and may quote it.
         raise SettingError(f"{shown(settings)} is no MongoDB URI that can be used: {_reason(error)}") from None
     except (ValueError, TypeError) as error:

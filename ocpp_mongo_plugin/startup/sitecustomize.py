@@ -48,7 +48,8 @@ def _say(error):
         from importlib.util import find_spec
 
         if find_spec("ocpp") is not None:
-            sys.stderr.write("ocpp-mongo: %s is not recorded: %s\n" % (sys.executable, error))
+            remedy = "; install ocpp-mongo-plugin there" if isinstance(error, ImportError) else ""
+            sys.stderr.write("ocpp-mongo: %s is not recorded: %s%s\n" % (sys.executable, error, remedy))
     except Exception:
         pass
 
