@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import socket
@@ -377,6 +378,17 @@ def test_what_is_wrong_is_said_before_the_program_starts(asked: list[str], code:
     if "No such" not in sentence:
         assert said.startswith("ocpp-mongo: ")
         assert said.count("\n") == 1
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_streams_that_are_closed_stay_so(closed: str, tmp_path: Path):
+    code = (
+        "import sys; from pathlib import Path; Path(sys.argv[1]).write_text(repr([sys.stdin, sys.stdout, sys.stderr]))"
+    )
+    plain, run = ([sys.executable, "-c", code, str(tmp_path / name)] for name in ("plain", "run"))
+    for command in (plain, [*map(str, RUN), "--uri", NOBODY, "--", *run]):
+        assert finished("sh", "-c", f"exec {shlex.join(command)} {closed}").returncode == 0
+    assert (tmp_path / "run").read_text() == (tmp_path / "plain").read_text()
 
 
 def test_names_that_cannot_be_looked_up_now_keep_no_program_from_running():

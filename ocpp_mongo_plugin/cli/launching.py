@@ -11,6 +11,7 @@ import shutil
 import signal
 import sys
 from collections.abc import Mapping, MutableMapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
@@ -133,8 +134,10 @@ def _resolved(command: Sequence[str]) -> list[str]:
 
 
 def _run(command: list[str]) -> int:
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:  # as in a program that was started with it closed
+            with suppress(OSError, ValueError):
+                stream.flush()
     try:
         if sys.platform == "win32":
             return _wait_for(command)
