@@ -144,6 +144,10 @@ def recording(place: Place, directory: Path, settings: Mapping[str, Any]) -> Ite
     """Record into that place.
 
     The environment counts for nothing but the choice of a server, so that tests give the same everywhere.
+
+    Raises:
+        ConfigurationError: a setting is wrong.
+        StoreUnavailableError: the database does not take what recording begins with.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -155,10 +159,12 @@ def recording(place: Place, directory: Path, settings: Mapping[str, Any]) -> Ite
         own = {"durability": "memory", "journal_directory": directory, "load_plugins": False}
         plugin = MongoPlugin(**{**usual, **own, **settings, **place.arguments})
         found = OcppRecording(plugin, place.database, _remembered_order(plugin), _PATIENCE)
-        plugin.start_now()
-        # Whatever threads the driver needs are there before the test looks which there are.
-        plugin.flush_now(_PATIENCE)
     try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            plugin.start_now()
+            # Whatever threads the driver needs are there before the test looks which there are.
+            plugin.flush_now(_PATIENCE)
         yield found
     finally:
         plugin.close_now(_PATIENCE)
