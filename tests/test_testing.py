@@ -16,7 +16,7 @@ from pymongo import MongoClient
 from pymongo.errors import AutoReconnect
 
 import ocpp_mongo_plugin.plugin
-import ocpp_mongo_plugin.testing.databases  # noqa: F401
+import ocpp_mongo_plugin.testing.databases
 from ocpp_mongo_plugin.testing import OcppRecording, TransactionOnRecord
 
 pytest_plugins = ["pytester"]
