@@ -33,7 +33,7 @@ _MILLION = 1e6
 
 
 def measure(scale: Scale) -> Iterator[Result]:
-    """Yield the lines of capture in memory mode, with the journal, and of classes that override."""
+    """Yield the lines of capture in memory mode, with the journal, of classes that override, of what only sends."""
     rounds = scale.pick(50, 250, 1000)
     with nobody() as uri, _log_file():
         memory = asyncio.run(_taken(uri, rounds, program.RECORDED, program.PLAIN, durability="memory"))
@@ -44,6 +44,8 @@ def measure(scale: Scale) -> Iterator[Result]:
         yield journal.p99("capture-journal-p99")
         overridden = _taken(uri, rounds, program.RECORDED_OVERRIDING, program.PLAIN_OVERRIDING, durability="memory")
         yield asyncio.run(overridden).ratio("capture-overridden")
+        mute = _taken(uri, rounds, program.RECORDED, program.PLAIN, durability="memory", only_sends=True)
+        yield asyncio.run(mute).ratio("capture-only-sends")
 
 
 class _Taken:
@@ -85,15 +87,22 @@ def _us(seconds: float) -> str:
     return f"{number(seconds * _MILLION)} us"
 
 
-async def _taken(uri: str, rounds: int, recorded: Any, plain: Any, *, durability: str) -> _Taken:
+async def _taken(
+    uri: str, rounds: int, recorded: Any, plain: Any, *, durability: str, only_sends: bool = False
+) -> _Taken:
+    """Take the time of frames; ``only_sends``: behind an adapter, where answers are sent, too, and nobody reads."""
+    connection = program.Adapter if only_sends else program.Silence
     taken = _Taken()
     source = texts()
     while rounds > 0:
         async with recording_for_nobody(uri, durability=durability) as plugin:
-            fleets = {"recorded": program.Fleet(recorded), "plain": program.Fleet(plain)}
+            fleets = {
+                "recorded": program.Fleet(recorded, connection),
+                "plain": program.Fleet(plain, connection),
+            }
             warm = [next(source) for _ in range(_BLOCK)]
             for fleet in fleets.values():  # sessions open with a station's first frame
-                await program.exchange(fleet.exchanges(warm))
+                await _exchanged(fleet.exchanges(warm), only_sends)
             for order in turns("recorded", "plain", "logged", most=min(rounds, _ROUNDS_OF_A_PLUGIN)):
                 block = [next(source) for _ in range(_BLOCK)]
                 for side in order:
@@ -101,7 +110,7 @@ async def _taken(uri: str, rounds: int, recorded: Any, plain: Any, *, durability
                     if side == "logged":
                         taken.blocks[side].append(_logged(block))
                     else:
-                        taken.blocks[side].append(await _exchanged(fleets[side].exchanges(block)))
+                        taken.blocks[side].append(await _exchanged(fleets[side].exchanges(block), only_sends))
                         fleets[side].forget_answers()
             if plugin.stats.lost:
                 raise RuntimeError(f"the buffer is too small for this benchmark: {dict(plugin.stats.lost)} lost")
@@ -109,13 +118,14 @@ async def _taken(uri: str, rounds: int, recorded: Any, plain: Any, *, durability
     return taken
 
 
-async def _exchanged(exchanges: list[tuple[Any, str, str]]) -> list[float]:
+async def _exchanged(exchanges: list[tuple[Any, str, str]], only_sends: bool) -> list[float]:
     took: list[float] = []
     for station, call, answer in exchanges:
+        take = station._send if only_sends else station.route_message  # noqa: SLF001
         begun = perf_counter()
         await station._send(call)  # noqa: SLF001 - what the library's own call() does
         between = perf_counter()
-        await station.route_message(answer)
+        await take(answer)
         took += (between - begun, perf_counter() - between)
     return took
 

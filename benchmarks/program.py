@@ -17,13 +17,17 @@ import ocpp.v201
 from benchmarks.mix import Text
 
 
-class Silence:
-    """A connection over which nothing goes; open, as a socket would say."""
-
-    closed = False
+class Adapter:
+    """A connection over which nothing goes, and which does not say whether it is open."""
 
     async def send(self, text: str) -> None:
         """Take it."""
+
+
+class Silence(Adapter):
+    """The same, but open, as a socket would say."""
+
+    closed = False
 
 
 def untouched(cls: Any) -> Any:
@@ -64,15 +68,16 @@ PLAIN_OVERRIDING = {version: overriding(cls) for version, cls in PLAIN.items()}
 class Fleet:
     """The stations of some texts, by their identities; made when they are asked for."""
 
-    def __init__(self, classes: dict[str, Any]) -> None:
+    def __init__(self, classes: dict[str, Any], connection: type[Adapter] = Silence) -> None:
         self._classes = classes
+        self._connection = connection
         self._stations: dict[str, Any] = {}
 
     def station(self, text: Text) -> Any:
         """Return the station that a text belongs to."""
         found = self._stations.get(text.station_id)
         if found is None:
-            found = self._stations[text.station_id] = self._classes[text.version](text.station_id, Silence())
+            found = self._stations[text.station_id] = self._classes[text.version](text.station_id, self._connection())
         return found
 
     def exchanges(self, texts: Iterable[Text]) -> list[tuple[Any, str, str]]:

@@ -63,6 +63,7 @@ SUITE = (
             Line("capture-journal", "capture with the journal : the same log line", at_most=1.0),
             Line("capture-journal-p99", "the same, p99 of single frames", unit="us"),
             Line("capture-overridden", "capture of a class that overrides and calls super, memory : the same log line"),
+            Line("capture-only-sends", "capture where no socket is seen and nobody reads, memory : the same log line"),
         ),
     ),
     Benchmark(

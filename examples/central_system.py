@@ -1,4 +1,7 @@
-"""A CSMS for OCPP 1.6, 2.0.1 and 2.1. The lines marked "recording" are all that the plugin needs."""
+"""A CSMS for OCPP 1.6, 2.0.1 and 2.1. The lines marked "recording" are all that the plugin needs.
+
+It needs ocpp 2.1, which needs Python 3.11, and websockets 13.
+"""
 
 import argparse
 import asyncio

@@ -1,4 +1,7 @@
-"""An OCPP 1.6 station that charges one car. The lines marked "recording" are all that the plugin needs."""
+"""An OCPP 1.6 station that charges one car. The lines marked "recording" are all that the plugin needs.
+
+It needs ocpp 1.0 and websockets 13.
+"""
 
 import argparse
 import asyncio

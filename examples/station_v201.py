@@ -1,4 +1,7 @@
-"""An OCPP 2.0.1 station that charges one car. The lines marked "recording" are all that the plugin needs."""
+"""An OCPP 2.0.1 station that charges one car. The lines marked "recording" are all that the plugin needs.
+
+It needs ocpp 1.0 and websockets 13.
+"""
 
 import argparse
 import asyncio

@@ -311,13 +311,16 @@ class Contents:
         self.bad = 0
         self.others = 0
         """Lines of a log that hold no frame."""
+        self.copies = 0
+        """Frames of a log that two handlers wrote; each counts once."""
         self.recordings: dict[_Key, Recording] = {}
 
     def add(self, item: Line | BadLine | OtherLine) -> BadLine | None:
         """Take in one line; return it as a bad one when it is, or when it contradicts an earlier line."""
         self.lines += 1
         if isinstance(item, OtherLine):
-            self.others += 1
+            self.copies += item.is_copy
+            self.others += not item.is_copy
             return None
         bad = item if isinstance(item, BadLine) else self._add(item)
         self.bad += bad is not None

@@ -13,7 +13,7 @@ import ast
 import itertools
 import json
 import re
-from collections import OrderedDict, deque
+from collections import Counter, OrderedDict, deque
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -65,13 +65,15 @@ class LoggedFrame(NamedTuple):
 
 
 class OtherLine(NamedTuple):
-    """A line that holds no frame."""
+    """A line that holds no frame of its own."""
 
     number: int
     """From 1."""
     text: str
     of_library: bool = False
     """Whether the library wrote it: about an error that its frames show, too."""
+    is_copy: bool = False
+    """Whether it is the frame before it, as another handler of ``logging`` wrote it."""
 
 
 class LogLine(NamedTuple):
@@ -151,21 +153,24 @@ class Log:
     # -- frames ----------------------------------------------------------------------------------------------------
 
     def frames(self, lines: Iterable[LogLine]) -> Iterator[LoggedFrame | OtherLine]:
-        """Return the frames, and the lines that are part of none, in their order; a frame that two handlers of
-        ``logging`` wrote one after the other counts once.
-        """  # noqa: D205 - one sentence
-        last: tuple[LoggedFrame, str] | None = None
+        """Return the frames, and the lines that are part of none, in their order.
+
+        Of equal frames one after the other, as many crossed as there are lines of one form; lines of another form are
+        what another handler of ``logging`` wrote. Where two handlers write one form, each line counts.
+        """
+        last: tuple[str, Direction, str] | None = None
+        forms, crossed = Counter[str](), 0
         for item, form in self._records(iter(lines)):
             if isinstance(item, OtherLine):
                 yield item
                 continue
-            if last is not None and last[0][1:3] == item[1:3] and last[0].text == item.text:
-                same_time = item.timestamp is not None and item.timestamp == last[0].timestamp
-                if form != last[1] or same_time:
-                    yield OtherLine(item.number, item.text, of_library=True)
-                    continue
-            last = (item, form)
-            yield item
+            told = item.station_id, item.direction, item.text
+            if told != last:
+                last, forms, crossed = told, Counter(), 0
+            forms[form] += 1
+            is_copy = forms[form] <= crossed
+            crossed += not is_copy
+            yield OtherLine(item.number, item.text, is_copy=True) if is_copy else item
 
     def _records(self, lines: Iterator[LogLine]) -> Iterator[tuple[LoggedFrame | OtherLine, str]]:
         waiting: deque[LogLine] = deque()
@@ -201,7 +206,8 @@ class Log:
         if at is None:
             at = time_of(self._prefixes.collected_at(line.text), self._zone)
         direction: Direction = "received" if mark["received"] else "sent"
-        return LoggedFrame(line.number, station_id, direction, at, told), _NUMBER.sub("0", message[: prefix.end])
+        form = "{" * (entry is not None) + _form(message[: prefix.end], prefix.times)
+        return LoggedFrame(line.number, station_id, direction, at, told), form
 
     def _continued(self, frame: LoggedFrame, waiting: deque[LogLine], lines: Iterator[LogLine]) -> LoggedFrame:
         """Return the frame with its further lines; lines that turn out to be none of it are left in ``waiting``."""
@@ -323,6 +329,13 @@ def holds_frame(line: str) -> bool:
 def _of_library(message: str) -> bool:
     """Whether the library says there what went wrong, which may quote a frame."""
     return any(words in message for words in _OTHERS_OF_LIBRARY)
+
+
+def _form(prefix: str, times: Iterable[str]) -> str:
+    """Return what all prefixes of one handler have in common: nothing of when it was written, and no numbers."""
+    for time in times:
+        prefix = prefix.replace(time, "")
+    return _NUMBER.sub("0", prefix)
 
 
 def _side_of(message: Message, direction: Direction) -> Side | None:

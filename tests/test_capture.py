@@ -10,7 +10,7 @@ import logging
 import os
 import threading
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta, timezone
 from typing import Any
 from unittest.mock import MagicMock
@@ -96,12 +96,21 @@ def notes() -> Notes:
     return Notes()
 
 
-@pytest.fixture
-def capture(notes: Notes) -> Iterator[Capture]:
+@contextlib.contextmanager
+def capturing(notes: Notes) -> Iterator[Capture]:
+    """Record every ChargePoint of the process."""
     one = Capture(notes, record_all=True)
     one.enable()
-    yield one
-    one.disable()
+    try:
+        yield one
+    finally:
+        one.disable()
+
+
+@pytest.fixture
+def capture(notes: Notes) -> Iterator[Capture]:
+    with capturing(notes) as one:
+        yield one
     assert seam.SEAM.captures == ()
 
 
@@ -363,21 +372,32 @@ async def test_a_cancelled_send_is_undelivered_and_stays_cancelled(notes: Notes,
     assert notes.kinds("CP") == ["opened", "connected"]
 
 
-async def test_what_is_put_off_stands_before_what_arrives_meanwhile(notes: Notes, capture: Capture) -> None:
+async def sent_late(shape: Callable[[Any], Any], ending: str = "") -> End:
+    """Send [2] with a class whose innermost override waits until [3] is received; return this end of the wire.
+
+    Args:
+        shape: makes the class of that one.
+        ending: what that one puts behind the text.
+    """
     go = asyncio.Event()
 
     class Station(ocpp.v16.ChargePoint):
         async def _send(self, message: str) -> None:
             await go.wait()
-            await super()._send(message)
+            await super()._send(message + ending)
 
     here, _ = join()
-    station = Station("CP", here)
+    station = shape(Station)("CP", here)
     sending = asyncio.create_task(station._send("[2]"))
     await asyncio.sleep(0)
     await station.route_message("[3]")
     go.set()
     await sending
+    return here
+
+
+async def test_what_is_put_off_stands_before_what_arrives_meanwhile(notes: Notes, capture: Capture) -> None:
+    await sent_late(plain)
     assert notes.crossed("CP") == [("sent", "[2]"), ("received", "[3]")]
 
 
@@ -458,39 +478,13 @@ async def test_a_send_that_waits_for_another_connection_crosses_there(notes: Not
 
 
 async def test_a_text_that_another_one_replaced_on_the_wire_is_not_delivered(notes: Notes, capture: Capture) -> None:
-    go = asyncio.Event()
-
-    class Station(ocpp.v16.ChargePoint):
-        async def _send(self, message: str) -> None:
-            await go.wait()
-            await super()._send(f"{message} ")
-
-    here, _ = join()
-    station = three_levels(Station)("CP", here)
-    sending = asyncio.create_task(station._send("[2]"))
-    await asyncio.sleep(0)
-    await station.route_message("[3]")
-    go.set()
-    await sending
+    here = await sent_late(three_levels, ending=" ")
     assert [(f.text, f in notes.lost) for f in notes.frames] == [("[2]\n ", True), ("[3]", False), ("[2]\n  ", False)]
     assert [text.text for text in here.crossed] == ["[2]\n  "]
 
 
 async def test_a_text_that_was_said_before_its_turn_is_recorded_once(notes: Notes, capture: Capture) -> None:
-    go = asyncio.Event()
-
-    class Station(ocpp.v16.ChargePoint):
-        async def _send(self, message: str) -> None:
-            await go.wait()
-            await super()._send(message)
-
-    here, _ = join()
-    station = send_with_super(send_with_super(Station))("CP", here)
-    sending = asyncio.create_task(station._send("[2]"))
-    await asyncio.sleep(0)
-    await station.route_message("[3]")
-    go.set()
-    await sending
+    await sent_late(lambda base: send_with_super(send_with_super(base)))
     assert notes.crossed("CP") == [("sent", "[2]"), ("received", "[3]")]
     assert notes.lost == []
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import logging
 import subprocess
@@ -15,7 +14,7 @@ import pluggy
 import pytest
 from ocpp.v16 import ChargePoint
 from running import environment
-from test_hooks import GOOD
+from test_hooks import GOOD, installing
 from wire import join
 
 from ocpp_mongo_plugin import hookspecs, uninstall
@@ -131,24 +130,11 @@ Install = Callable[..., None]
 
 @pytest.fixture
 def others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install]:
-    """Install distributions of one module, as pip leaves them, for this test and the programs that it starts."""
-    monkeypatch.syspath_prepend(str(tmp_path))
+    """Install plugins, of a name and the source of their module, for this test and the programs that it starts."""
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     monkeypatch.delenv("OCPP_MONGO_LOAD_PLUGINS")
-    modules: list[str] = []
-
-    def install(name: str, source: str) -> None:
-        modules.append(f"ocpp_{name}")
-        (tmp_path / f"ocpp_{name}.py").write_text(source)
-        info = tmp_path / f"ocpp_{name}-1.5.dist-info"
-        info.mkdir()
-        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: ocpp-{name}\nVersion: 1.5\n")
-        (info / "entry_points.txt").write_text(f"[ocpp]\n{name} = ocpp_{name}\n")
-        importlib.invalidate_caches()
-
-    yield install
-    for module in modules:
-        sys.modules.pop(module, None)
+    with installing(tmp_path, monkeypatch) as install:
+        yield lambda name, source: install(f"ocpp-{name}", f"ocpp_{name}", source, name)
 
 
 MISSPELT = GOOD.replace("ocpp_frame_sent", "ocpp_frame_send")

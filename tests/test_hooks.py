@@ -8,6 +8,7 @@ import importlib.metadata
 import logging
 import sys
 import threading
+from contextlib import contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
 from types import ModuleType
@@ -694,16 +695,16 @@ def test_a_plugin_is_registered_once_and_under_a_free_name(hooks):
 # -- entry points ---------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def install(tmp_path, monkeypatch):
-    """Install a distribution of one module, as pip leaves it, for this test."""
-    monkeypatch.syspath_prepend(str(tmp_path))
+@contextmanager
+def installing(directory, monkeypatch):
+    """Give what installs a distribution of one module into this directory, as pip leaves it, until the end of a test."""
+    monkeypatch.syspath_prepend(str(directory))
 
     def install(distribution, module, source, name=None):
-        (tmp_path / f"{module}.py").write_text(source)
-        info = tmp_path / f"{distribution.replace('-', '_')}-1.0.dist-info"
+        (directory / f"{module}.py").write_text(source)
+        info = directory / f"{distribution.replace('-', '_')}-1.5.dist-info"
         info.mkdir()
-        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 1.0\n")
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 1.5\n")
         (info / "entry_points.txt").write_text(f"[ocpp]\n{name or module} = {module}\n")
         importlib.invalidate_caches()
         modules.append(module)
@@ -712,6 +713,12 @@ def install(tmp_path, monkeypatch):
     yield install
     for module in modules:
         sys.modules.pop(module, None)
+
+
+@pytest.fixture
+def install(tmp_path, monkeypatch):
+    with installing(tmp_path, monkeypatch) as install:
+        yield install
 
 
 GOOD = """

@@ -86,6 +86,22 @@ def test_a_dry_run_says_what_there_is_and_needs_no_server(log: Path) -> None:
     assert "nothing was written" in done.stderr
 
 
+def test_frames_that_two_handlers_wrote_are_stored_once_and_counted(
+    tmp_path: Path, mongo_uri: str, database_name: str, plain: Plain
+) -> None:
+    path = tmp_path / "twice.log"
+    beat = 'CP1: receive message [2,"1","Heartbeat",{}]'
+    at = "2026-03-01 12:00:00 INFO "
+    lines = [f"INFO:ocpp:{beat}", f"{at}{beat}", f"INFO:ocpp:{beat}", f"{at}{beat}", f"{at}{beat}", "hello"]
+    path.write_text("\n".join(lines), "utf-8")
+    done = run("import", path, "--dry-run")
+    assert "a log of the ocpp library, 3 frame(s), 2 written twice by two handlers, 1 other line(s)" in done.stdout
+    done = run("import", path, "--uri", mongo_uri, "--database", database_name)
+    assert "3 frame(s) read, 3 new, 0 already there, 2 written twice by two handlers, 1 other line(s)" in done.stdout
+    assert "without a frame" not in done.stderr
+    assert plain.ocpp_messages.count_documents({}) == 3
+
+
 def test_what_one_knows_of_a_log_is_said(tmp_path: Path) -> None:
     path = tmp_path / "odd.log"
     path.write_text('2026-03-01 12:00:00,5 >>x<< CP1: send [2,"1","DataTransfer",{}]\n', "utf-8")

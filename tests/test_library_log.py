@@ -270,14 +270,32 @@ def test_other_lines_of_the_library_are_known_as_such() -> None:
     assert [one.number for one in found] == [2, 3, 4, 5, 6]
 
 
-def test_a_frame_that_two_handlers_wrote_is_one() -> None:
-    twice = [f"{prefix}CP1: send {ACCEPTED}" for prefix in ("", "INFO:ocpp:")]
-    assert len(frames("\n".join(twice))) == 1
-    timed = f"2026-03-01 12:00:00,123 CP1: send {ACCEPTED}"
-    assert len(frames(f"{timed}\n{timed}")) == 1
-    later = f"2026-03-01 12:00:00,124 CP1: send {ACCEPTED}"
-    assert len(frames(f"{timed}\n{later}")) == 2
-    assert len(frames(f"CP1: send {ACCEPTED}\nCP1: send {ACCEPTED}")) == 2
+@pytest.mark.parametrize(
+    ("handlers", "kept"),
+    [("ab", 1), ("abc", 1), ("aabb", 2), ("abab", 2), ("abba", 2), ("abb", 2), ("ababb", 3), ("aj", 1)],
+)
+def test_as_many_frames_crossed_as_one_handler_wrote(handlers: str, kept: int) -> None:
+    words = f"CP1: send {ACCEPTED}"
+    lines = {"a": words, "b": f"INFO:ocpp:{words}", "c": f"2026-03-01 12:00:00 INFO {words}"}
+    lines["j"] = json.dumps({"message": words})
+    found = read("\n".join(lines[one] for one in handlers))
+    assert sum(isinstance(one, LoggedFrame) for one in found) == kept
+    assert sum(isinstance(one, OtherLine) and one.is_copy for one in found) == len(handlers) - kept
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("", ""),
+        ("INFO:ocpp:", "INFO:ocpp:"),
+        ("2026-03-01 12:00:00 ", "2026-03-01 12:00:00 "),
+        ("2026-03-01 12:00:00,123 INFO [7] ", "2026-03-01 12:00:00,123 INFO [12] "),
+        ("Sat Feb 28 23:59:59 2026 ", "Sun Mar  1 00:00:00 2026 "),
+        ("[28/Feb/2026:23:59:59 +0000] ", "[01/Mar/2026:00:00:00 +0000] "),
+    ],
+)
+def test_equal_frames_in_lines_of_one_form_are_each_one(first: str, second: str) -> None:
+    assert len(frames(f"{first}CP1: send {ACCEPTED}\n{second}CP1: send {ACCEPTED}")) == 2
 
 
 def test_binary_frames_are_what_the_library_made_of_them() -> None:

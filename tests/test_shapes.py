@@ -34,7 +34,7 @@ from ocpp.charge_point import ChargePoint
 from ocpp.routing import after, on
 from shape_table import row
 from shapes import SHAPES, Adapter, Shape
-from test_capture import Notes, snapshot
+from test_capture import Notes, capturing, snapshot
 from waiting import wait_until_async
 from websockets.asyncio.client import connect
 from websockets.asyncio.server import serve
@@ -269,24 +269,18 @@ async def test_pickle_and_copy_work_as_without_us() -> None:
         ]
 
     without = await run()
-    capture = Capture(Notes(), record_all=True)
-    capture.enable()
-    try:
+    with capturing(Notes()):
         assert await run() == without
-    finally:
-        capture.disable()
 
 
 @row("`functools.partial` of bound methods, taken while recording is on")
 async def test_partials_are_recorded() -> None:
     notes = Notes()
-    capture = Capture(notes, record_all=True)
-    capture.enable()
     here, _ = join()
-    station = ocpp.v16.ChargePoint("CP", here)
-    await functools.partial(station._send, "[3]")()
-    await functools.partial(ocpp.v16.ChargePoint._send, station)(message="[4]")
-    capture.disable()
+    with capturing(notes):
+        station = ocpp.v16.ChargePoint("CP", here)
+        await functools.partial(station._send, "[3]")()
+        await functools.partial(ocpp.v16.ChargePoint._send, station)(message="[4]")
     assert notes.crossed("CP") == here.crossed
 
 
@@ -307,12 +301,8 @@ async def test_a_mock_on_a_class_works_as_without_us(target: Any, name: str) -> 
 
     before = snapshot()
     without = await run()
-    capture = Capture(Notes(), record_all=True)
-    capture.enable()
-    try:
+    with capturing(Notes()):
         assert await run() == without
-    finally:
-        capture.disable()
     assert snapshot() == before
 
 

@@ -8,13 +8,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import mongomock
 import mongomock_motor  # noqa: F401 - a run of pytester forgets modules that it loaded, and parts of packages with them
 import ocpp.v16  # noqa: F401
 import pytest
 from pymongo import MongoClient
+from pymongo.errors import AutoReconnect
 
 import ocpp_mongo_plugin.plugin
-import ocpp_mongo_plugin.testing.databases  # noqa: F401
+import ocpp_mongo_plugin.testing.databases
 from ocpp_mongo_plugin.testing import OcppRecording, TransactionOnRecord
 
 pytest_plugins = ["pytester"]
@@ -316,6 +318,36 @@ def test_without_a_server_or_the_mock_one_sentence_says_what_to_do(suite: pytest
             "*the mark ocpp_recording takes keywords only*",
         ]
     )
+
+
+def test_a_recording_that_cannot_begin_leaves_nothing_behind(
+    suite: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: object, **__: object) -> None:
+        raise AutoReconnect("gone")
+
+    monkeypatch.setattr(mongomock.Collection, "list_indexes", refused)
+    monkeypatch.setattr(ocpp_mongo_plugin.testing.databases, "_PATIENCE", 0.5)
+    suite.makepyfile(
+        test_host="""
+        import threading
+        import conversation  # by its path, too
+        from waiting import wait_until
+
+        from ocpp_mongo_plugin.seam import SEAM
+
+        before = set(threading.enumerate())
+
+        def test_with_it(ocpp_recording): pass
+
+        def test_after_it():
+            assert not SEAM.captures
+            wait_until(lambda: set(threading.enumerate()) <= before)
+        """
+    )
+    result = suite.runpytest_inprocess()
+    result.assert_outcomes(errors=1, passed=1)
+    result.stdout.fnmatch_lines(["*StoreUnavailableError: MongoDB*did not take what waits within 0.5 s*"])
 
 
 def test_settings_come_from_the_mark_and_not_from_the_environment(

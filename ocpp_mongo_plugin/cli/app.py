@@ -56,6 +56,36 @@ class FileSide(str, Enum):
     CSMS = "csms"
 
 
+Files = Annotated[
+    list[Path],
+    typer.Argument(metavar="FILE...", help="JSON Lines, one frame a line, or logs of the ocpp library; also .gz."),
+]
+Form = Annotated[
+    FileForm, typer.Option("--format", help="What the files are; auto: the first line with a frame decides.")
+]
+Side = Annotated[
+    FileSide | None,
+    typer.Option("--side", help="Of a log: which end of the connection wrote it; else as its actions have it."),
+]
+ProtocolVersion = Annotated[
+    str | None,
+    typer.Option("--protocol-version", metavar="V", help="Of a log: 1.6, 2.0.1 or 2.1; else as its actions have it."),
+]
+Zone = Annotated[
+    str,
+    typer.Option(
+        "--timezone",
+        metavar="ZONE",
+        help="Of a log's times that name none: UTC, local, an offset as +02:00, or a name as Europe/Paris.",
+    ),
+]
+Prefix = Annotated[
+    str | None,
+    typer.Option(
+        "--prefix", metavar="REGEX", help="Of a log: what stands before the station id in each line; else found out."
+    ),
+]
+DryImport = Annotated[bool, typer.Option("--dry-run", help="Only say what would be imported; needs no MongoDB.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")]
 
 app = typer.Typer(
@@ -174,44 +204,15 @@ def run(
     "ocpp-mongo import app.log --timezone Europe/Paris --dry-run",
 )
 def import_(
-    files: Annotated[
-        list[Path],
-        typer.Argument(metavar="FILE...", help="JSON Lines, one frame a line, or logs of the ocpp library; also .gz."),
-    ],
+    files: Files,
     uri: Uri = None,
     database: DatabaseName = None,
-    form: Annotated[
-        FileForm, typer.Option("--format", help="What the files are; auto: the first line with a frame decides.")
-    ] = FileForm.AUTO,
-    side: Annotated[
-        FileSide | None,
-        typer.Option("--side", help="Of a log: which end of the connection wrote it; else as its actions have it."),
-    ] = None,
-    protocol_version: Annotated[
-        str | None,
-        typer.Option(
-            "--protocol-version", metavar="V", help="Of a log: 1.6, 2.0.1 or 2.1; else as its actions have it."
-        ),
-    ] = None,
-    zone: Annotated[
-        str,
-        typer.Option(
-            "--timezone",
-            metavar="ZONE",
-            help="Of a log's times that name none: UTC, local, an offset as +02:00, or a name as Europe/Paris.",
-        ),
-    ] = "UTC",
-    prefix: Annotated[
-        str | None,
-        typer.Option(
-            "--prefix",
-            metavar="REGEX",
-            help="Of a log: what stands before the station id in each line; else found out.",
-        ),
-    ] = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Only say what would be imported; needs no MongoDB.")
-    ] = False,
+    form: Form = FileForm.AUTO,
+    side: Side = None,
+    protocol_version: ProtocolVersion = None,
+    zone: Zone = "UTC",
+    prefix: Prefix = None,
+    dry_run: DryImport = False,
 ) -> None:
     """Import recorded traffic, the same way as live frames go.
 
@@ -226,16 +227,22 @@ def import_(
     """
 
     def command() -> int:
-        from ocpp_mongo_plugin.cli.traffic import Told  # noqa: PLC0415
+        from ocpp_mongo_plugin.cli.traffic import reading_of  # noqa: PLC0415
 
-        told = Told(form.value, side.value if side else None, protocol_version, zone, prefix)
+        reading = reading_of(
+            form.value,
+            side=side.value if side else None,
+            protocol_version=protocol_version,
+            zone=zone,
+            prefix=prefix,
+        )
         if dry_run:
             from ocpp_mongo_plugin.cli.previewing import preview  # noqa: PLC0415
 
-            return preview(files, told)
+            return preview(files, reading)
         from ocpp_mongo_plugin.cli.importing import import_files  # noqa: PLC0415
 
-        return import_files(files, told, uri=uri, database=database)
+        return import_files(files, reading, uri=uri, database=database)
 
     _finish(command, uri)
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from ocpp_mongo_plugin.cli.server import Plain, connected, naming, settings_of, shown
 from ocpp_mongo_plugin.cli.terminal import out, say
-from ocpp_mongo_plugin.cli.traffic import Moving, Reading, Told, Traffic, moving, opened, reading_of
+from ocpp_mongo_plugin.cli.traffic import COPIES, Moving, Reading, Traffic, moving, opened
 from ocpp_mongo_plugin.driver_errors import translated
 from ocpp_mongo_plugin.errors import ImportFormatError, StoreUnavailableError
 from ocpp_mongo_plugin.frames import Frame
@@ -43,6 +43,8 @@ class Result:
     bad: int = 0
     others: int = 0
     """Lines of logs that hold no frame."""
+    copies: int = 0
+    """Frames of logs that two handlers wrote; each counts once."""
     files: int = 0
     failed: int = 0
     """Files that could not be read."""
@@ -54,24 +56,19 @@ class Result:
 
     def add(self, other: Result) -> None:
         """Count another file in."""
-        for name in ("frames", "already", "left_out", "refused", "bad", "others", "files", "failed"):
+        for name in ("frames", "already", "left_out", "refused", "bad", "others", "copies", "files", "failed"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
 
     def __str__(self) -> str:
         parts = [f"{self.frames:,} frame(s) read", f"{self.new:,} new", f"{self.already:,} already there"]
         others = {"left out by exclude_actions": self.left_out, "refused by MongoDB": self.refused}
-        others |= {"other line(s)": self.others}
+        others |= {COPIES: self.copies, "other line(s)": self.others}
         others |= {"bad line(s)": self.bad, "file(s) that could not be read": self.failed}
         return ", ".join(parts + [f"{count:,} {what}" for what, count in others.items() if count])
 
 
-def import_files(files: Sequence[Path], told: Told, *, uri: str | None, database: str | None) -> int:
-    """Import the files one after the other; return 0 when every frame of every file is stored.
-
-    Raises:
-        ArgumentError: something that was said of the files makes no sense.
-    """
-    reading = reading_of(told)
+def import_files(files: Sequence[Path], reading: Reading, *, uri: str | None, database: str | None) -> int:
+    """Import the files one after the other; return 0 when every frame of every file is stored."""
     settings = settings_of(uri, database)
     with connected(settings) as plain, naming(settings), moving() as progress:
         total = asyncio.run(import_all(files, settings, plain, progress, reading))
@@ -83,11 +80,14 @@ def import_files(files: Sequence[Path], told: Told, *, uri: str | None, database
 
 
 async def import_all(
-    files: Sequence[Path], settings: Settings, plain: Plain, progress: Moving, reading: Reading | None = None
+    files: Sequence[Path],
+    settings: Settings,
+    plain: Plain,
+    progress: Moving,
+    reading: Reading = Reading(),  # noqa: B008 - it is frozen
 ) -> Result:
     """Import files into the database of these settings; ``plain`` is the same one."""
     total = Result()
-    reading = reading or Reading()
     uri = settings.uri.get_secret_value()
     async with MongoPlugin(uri, settings.database, record_all=False, durability="memory") as plugin:
         for path in files:
@@ -128,6 +128,7 @@ async def _import_one(traffic: Traffic, plugin: MongoPlugin, stored: StoredTexts
         refused=after.dead_lettered + after.dropped_messages - before.dead_lettered - before.dropped_messages,
         bad=contents.bad,
         others=contents.others,
+        copies=contents.copies,
         files=1,
     )
 

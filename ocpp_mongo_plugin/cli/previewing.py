@@ -15,20 +15,15 @@ from pathlib import Path
 from rich.table import Table
 
 from ocpp_mongo_plugin.cli.terminal import out, readable, say
-from ocpp_mongo_plugin.cli.traffic import Moving, Told, Traffic, moving, opened, reading_of
+from ocpp_mongo_plugin.cli.traffic import COPIES, Moving, Reading, Traffic, moving, opened
 from ocpp_mongo_plugin.errors import ImportFormatError
 from ocpp_mongo_plugin.frames import Conversation, Direction, Frame, Message, PendingCall, decode
 from ocpp_mongo_plugin.interchange import BadLine, Contents, Line
 from ocpp_mongo_plugin.library_log import OtherLine
 
 
-def preview(files: Sequence[Path], told: Told) -> int:
-    """Say what an import of these files would store; return its exit code.
-
-    Raises:
-        ArgumentError: something that was said of the files makes no sense.
-    """
-    reading = reading_of(told)
+def preview(files: Sequence[Path], reading: Reading) -> int:
+    """Say what an import of these files would store; return its exit code."""
     failed = bad = 0
     with moving() as progress:
         for path in files:
@@ -107,8 +102,9 @@ def _print(traffic: Traffic, found: _Preview) -> None:
     contents = found.contents
     kind = "JSON Lines" if traffic.log is None else "a log of the ocpp library"
     others = f", {contents.others:,} other line(s)" if contents.others else ""
+    copies = f", {contents.copies:,} {COPIES}" if contents.copies else ""
     bad = f", {contents.bad:,} bad line(s)" if contents.bad else ""
-    out.print(f"{traffic.path}: {kind}, {contents.frames:,} frame(s){others}{bad}")
+    out.print(f"{traffic.path}: {kind}, {contents.frames:,} frame(s){copies}{others}{bad}")
     if found.first is not None and found.last is not None:
         out.print(f"  from {found.first.isoformat()} to {found.last.isoformat()}")
     else:

@@ -34,44 +34,36 @@ _MOST_SHOWN = 5
 _SHOWN_CHARACTERS = 100
 _READ_CHARACTERS = 4_000
 _OFFSET = re.compile(r"([+-])(\d\d):?(\d\d)?")
+COPIES = "written twice by two handlers"
+"""What frames of a log are called that count once."""
 _VERSIONS = ("1.6", "2.0.1", "2.1")
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
-    """What a person says of the files."""
-
-    form: str = "auto"
-    """"jsonl", "log", or "auto": the first line with a frame decides."""
-    side: Origin | None = None
-    protocol_version: str | None = None
-    zone: str = "UTC"
-    prefix: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class Reading:
-    """How files are to be read."""
+    """How files are to be read; without arguments, all is found out."""
 
     form: str = "auto"
     """"jsonl", "log", or "auto": the first line with a frame decides."""
     log: LogReading = field(default_factory=LogReading)
 
 
-def reading_of(told: Told) -> Reading:
-    """Return how files are to be read.
+def reading_of(
+    form: str, *, side: Origin | None, protocol_version: str | None, zone: str, prefix: str | None
+) -> Reading:
+    """Return how files are to be read, as a person says it.
 
     Raises:
         ArgumentError: the version, the time zone or the regular expression is none.
     """
-    version = normalise_version(told.protocol_version)
+    version = normalise_version(protocol_version)
     if version is not None and version not in _VERSIONS:
-        raise ArgumentError(f"--protocol-version takes {', '.join(_VERSIONS)}, not {told.protocol_version}")
+        raise ArgumentError(f"--protocol-version takes {', '.join(_VERSIONS)}, not {protocol_version}")
     try:
-        prefix = None if told.prefix is None else re.compile(told.prefix)
+        pattern = None if prefix is None else re.compile(prefix)
     except re.error as error:
         raise ArgumentError(f"--prefix is no regular expression: {error}") from None
-    return Reading(told.form, LogReading(_zone(told.zone), prefix, told.side, version))
+    return Reading(form, LogReading(_zone(zone), pattern, side, version))
 
 
 class _Local(tzinfo):
@@ -178,7 +170,7 @@ class _Said:
             self._bad += 1
             if self._bad <= _MOST_SAID:
                 say(f"{self._path}, line {bad.number}: {bad.reason}")
-        elif isinstance(item, OtherLine):
+        elif isinstance(item, OtherLine) and not item.is_copy:
             self._others += 1
             self._of_library += item.of_library
             if not item.of_library and self._shown < _MOST_SHOWN:

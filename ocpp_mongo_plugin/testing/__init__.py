@@ -82,7 +82,11 @@ def ocpp_recording(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[O
 
 
 def _wanted(request: pytest.FixtureRequest) -> tuple[str, dict[str, Any]]:
-    """Return which database, and which settings: of the mark, else the option, else the ini value."""
+    """Return which database, and which settings: of the mark, else the option, else the ini value.
+
+    Raises:
+        pytest.UsageError: the mark has arguments that are no keywords, or there is no such database.
+    """
     settings: dict[str, Any] = {}
     for mark in reversed(list(request.node.iter_markers(_MARK))):  # the nearest last
         if mark.args:

@@ -9,6 +9,7 @@ expected, what is on record instead, and a short table of the frames in their or
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from copy import copy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -32,7 +33,11 @@ class Exchange:
 
 
 class OcppRecording:
-    """What is on record: of every station, or of one (``station``); as one end saw it (``seen_from``)."""
+    """What is on record: of every station, or of one (``station``); as one end saw it (``seen_from``).
+
+    What asserts raises an ``AssertionError`` where that does not hold. All that looks at the database raises a
+    ``StoreUnavailableError`` where what was captured could not be stored in time.
+    """
 
     def __init__(self, plugin: MongoPlugin, database: Any, place: Callable[[str, int], int], patience: float) -> None:
         """Look at what ``plugin`` stores in ``database``.
@@ -53,16 +58,15 @@ class OcppRecording:
 
     def station(self, station_id: str) -> OcppRecording:
         """Return what is on record of that station alone."""
-        return self._narrowed(_station_id=station_id)
+        narrowed = copy(self)
+        narrowed._station_id = station_id  # noqa: SLF001 - it is one of ours
+        return narrowed
 
     def seen_from(self, end: Literal["station", "csms"]) -> OcppRecording:
         """Return what that end of the connection recorded, where the test holds both."""
-        return self._narrowed(_end=end)
-
-    def _narrowed(self, **values: Any) -> OcppRecording:
-        other = object.__new__(OcppRecording)
-        other.__dict__.update(self.__dict__, **values)
-        return other
+        narrowed = copy(self)
+        narrowed._end = end  # noqa: SLF001 - it is one of ours
+        return narrowed
 
     @property
     def database(self) -> Any:
@@ -309,7 +313,10 @@ class OcppRecording:
 
 
 class TransactionOnRecord:
-    """One stored transaction, and assertions about it; each returns it, so that they can be put in a row."""
+    """One stored transaction, and assertions about it; each returns it, so that they can be put in a row.
+
+    What asserts raises an ``AssertionError`` where that does not hold.
+    """
 
     def __init__(self, document: Transaction, fail: Callable[[str, str], None]) -> None:
         """Speak of ``document``; ``fail`` raises with what was expected and what there is."""
@@ -320,7 +327,12 @@ class TransactionOnRecord:
     def delivered(
         self, *, kwh: float | None = None, wh: float | None = None, within_wh: float = 0.5
     ) -> TransactionOnRecord:
-        """Assert how much energy it took, in kWh or in Wh; ``within_wh`` more or less."""
+        """Assert how much energy it took, in kWh or in Wh; ``within_wh`` more or less.
+
+        Raises:
+            AssertionError: it took another energy, or nobody knows which.
+            TypeError: neither or both of ``kwh`` and ``wh`` are given.
+        """
         __tracebackhide__ = True
         if (kwh is None) == (wh is None):
             raise TypeError("delivered takes kwh or wh")

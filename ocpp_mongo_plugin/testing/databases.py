@@ -41,7 +41,7 @@ class Place(NamedTuple):
 
 @contextmanager
 def server() -> Iterator[str]:
-    """Give the URI of a real MongoDB."""
+    """Give the URI of a real MongoDB; the test fails where there is none."""
     uri = os.environ.get("OCPP_MONGO_URI")
     if uri:
         yield uri
@@ -60,7 +60,7 @@ def server() -> Iterator[str]:
 
 @contextmanager
 def on_server(uri: str) -> Iterator[Place]:
-    """Make a database of its own on that server, and drop it."""
+    """Make a database of its own on that server, and drop it; the test fails where the server does not answer."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of libraries, which a host's tests may take for errors
         import pymongo  # noqa: PLC0415 - only tests with a server pay for it
@@ -99,7 +99,7 @@ def _threads_ended() -> Iterator[None]:
 
 @contextmanager
 def in_memory() -> Iterator[Place]:
-    """Make a database in memory."""
+    """Make a database in memory; the test fails where mongomock-motor is not installed."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
@@ -144,6 +144,10 @@ def recording(place: Place, directory: Path, settings: Mapping[str, Any]) -> Ite
     """Record into that place.
 
     The environment counts for nothing but the choice of a server, so that tests give the same everywhere.
+
+    Raises:
+        ConfigurationError: a setting is wrong.
+        StoreUnavailableError: the database does not take what recording begins with.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -155,10 +159,12 @@ def recording(place: Place, directory: Path, settings: Mapping[str, Any]) -> Ite
         own = {"durability": "memory", "journal_directory": directory, "load_plugins": False}
         plugin = MongoPlugin(**{**usual, **own, **settings, **place.arguments})
         found = OcppRecording(plugin, place.database, _remembered_order(plugin), _PATIENCE)
-        plugin.start_now()
-        # Whatever threads the driver needs are there before the test looks which there are.
-        plugin.flush_now(_PATIENCE)
     try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            plugin.start_now()
+            # Whatever threads the driver needs are there before the test looks which there are.
+            plugin.flush_now(_PATIENCE)
         yield found
     finally:
         plugin.close_now(_PATIENCE)
