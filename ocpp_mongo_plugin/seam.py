@@ -27,16 +27,12 @@ from typing import Any, NamedTuple, Protocol
 
 from ocpp_mongo_plugin.connections import as_text
 from ocpp_mongo_plugin.frames import Direction, Frame
+from ocpp_mongo_plugin.overrides import METHODS, inward, text_place
 
 logger = logging.getLogger("ocpp_mongo_plugin")
 
 _DIRECTIONS: dict[str, Direction] = {"_send": "sent", "route_message": "received"}
-_METHODS = (*_DIRECTIONS, "start")
-_TEXTS = {"_send": "message", "route_message": "raw_msg"}
-"""How the library calls the text."""
 _SAY_AGAIN_AFTER = 60.0
-_SEARCH_DEPTH = 4
-_SPAWNING = frozenset({"create_task", "ensure_future", "Task", "start_soon", "call_soon", "gather"})
 
 
 class Line(Protocol):
@@ -332,7 +328,7 @@ class _Seam:
     def _patch(self, cls: type) -> bool:
         """Patch the methods of a class; return whether one was found that is not ours yet."""
         found = False
-        for name in _METHODS:
+        for name in METHODS:
             original = self._original(cls, name)
             if _is_method(original):
                 self._put(cls, name, self._function(cls, name, original), original)
@@ -356,7 +352,9 @@ class _Seam:
 
     def _function(self, cls: type, name: str, original: Any) -> Any:
         """Return what takes the place of a method."""
-        way = _Way(cls, name, next(_layers), *_inward(original, name, cls), *_text_place(original, name))
+        mixed = itertools.takewhile(lambda one: one is not self.charge_point, cls.__mro__)
+        calls = inward(original, name, [*mixed], lambda function: _undo_of(function) is not None)
+        way = _Way(cls, name, next(_layers), *calls, *text_place(original, name))
         function = _wrapped(way, original)
         if cls is not self.charge_point or name not in _DIRECTIONS:
             return function
@@ -716,68 +714,6 @@ def _behind(cls: type, kind: type) -> tuple[type, ...]:
 
 def _is_defined_behind(call: Call) -> bool:
     return any(call.method in cls.__dict__ for cls in _behind(call.cls, type(call.charge_point)))
-
-
-def _inward(original: Any, method: str, cls: type) -> tuple[bool, bool, bool]:
-    """Return whether a method may ask for the same one further in, or call ours, and whether it makes tasks.
-
-    Read from the names in its code, in that of the functions that it encloses or decorates, and in that of the
-    methods of its class that it calls. What is no function may do anything.
-    """
-    if type(original) is not types.FunctionType:
-        return True, False, True
-    asks = ours = spawns = False
-    seen: list[types.FunctionType] = []
-    waiting: list[tuple[types.FunctionType, int]] = [(original, 0)]
-    while waiting:
-        function, depth = waiting.pop()
-        if depth > _SEARCH_DEPTH or function in seen:
-            continue
-        seen.append(function)
-        if function is not original and _undo_of(function) is not None:
-            asks = ours = True
-            continue
-        names = _names_of(function)
-        asks = asks or bool({"super", "__class__", method} & names)
-        spawns = spawns or bool(_SPAWNING & names)
-        waiting += [(one, depth + 1) for one in _within(function, names, method, cls)]
-    return asks, ours, spawns
-
-
-def _names_of(function: types.FunctionType) -> set[str]:
-    """Return the names in the code of a function, and in that of the functions that it makes."""
-    codes, names = [function.__code__], set[str]()
-    for code in codes:
-        names |= {*code.co_names, *code.co_freevars}
-        codes += [inner for inner in code.co_consts if isinstance(inner, types.CodeType)]
-    return names
-
-
-def _within(function: types.FunctionType, names: set[str], method: str, cls: type) -> Iterator[types.FunctionType]:
-    """Yield the functions that it decorates or encloses, those of ours it knows, and methods of its class that ask."""
-    empty = types.CellType()
-    inside = [cell.cell_contents for cell in function.__closure__ or () if cell != empty]
-    inside.append(function.__dict__.get("__wrapped__"))
-    yield from (one for one in inside if type(one) is types.FunctionType)
-    told = (function.__globals__.get(name) for name in names)
-    yield from (one for one in told if type(one) is types.FunctionType and _undo_of(one) is not None)
-    for one in cls.__mro__:
-        if one is SEAM.charge_point:
-            return
-        called = (one.__dict__.get(name) for name in names if name not in _METHODS)
-        yield from (it for it in called if type(it) is types.FunctionType and method in _names_of(it))
-
-
-def _text_place(original: Any, method: str) -> tuple[int, str]:
-    """Return which argument of a method is the text, and its name: as the library calls it, or else the first."""
-    code = original.__code__ if type(original) is types.FunctionType else None
-    own = _TEXTS.get(method, "")
-    if code is None:
-        return 1, own
-    taken = code.co_varnames[: code.co_argcount]
-    if own in code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]:
-        return (taken.index(own) if own in taken else 1), own
-    return 1, taken[1] if len(taken) > 1 else own
 
 
 def _current_task() -> int:

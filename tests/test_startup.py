@@ -52,3 +52,12 @@ def test_help_loads_the_command_line_and_no_more(command: str):
     loaded = {name.partition(".")[0] for name in found} & set(HEAVY)
     # Some versions of typer look at the options of one command through pydantic.
     assert loaded <= ({"pydantic"} if command else set())
+
+
+def test_a_worker_keeps_the_path_of_its_program(monkeypatch: pytest.MonkeyPatch):
+    place = str(Path(children.__file__).parent.parent)
+    for path in (["own", place, "other"], [place, "own"], ["own"]):
+        monkeypatch.setattr(sys, "path", [*path])
+        monkeypatch.delenv("OCPP_MONGO_AUTO", raising=False)
+        pickle.loads(pickle.dumps(children._Entrance()))
+        assert sys.path == path
