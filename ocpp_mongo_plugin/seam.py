@@ -21,6 +21,7 @@ import time
 import types
 import weakref
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
+from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from datetime import datetime
 from typing import Any, NamedTuple, Protocol
@@ -37,6 +38,10 @@ _SAY_AGAIN_AFTER = 60.0
 
 class Line(Protocol):
     """One session, as the seam sees it."""
+
+    @property
+    def lock(self) -> AbstractContextManager[Any]:
+        """What is held while a frame gets its place."""
 
     def record(
         self, direction: Direction, text: str, version: str | None, timestamp: datetime | None = None, /
@@ -97,6 +102,7 @@ class Capturing(Protocol):
         """Forget in a child process what belongs to its parent."""
 
 
+_NO_LOCK = contextlib.nullcontext()
 _said: dict[str, float] = {}
 
 
@@ -176,6 +182,16 @@ class Call:
                 return outer
         return None
 
+    @property
+    def lock(self) -> AbstractContextManager[Any]:
+        """What to hold while its frame changes hands.
+
+        Once it waits in a session, the thread that stores may close that, and settle it there. Before, and where it
+        need not wait, no other thread knows of it.
+        """
+        waiting = self.root.waiting
+        return waiting[0].lock if waiting else _NO_LOCK
+
     def record(self) -> None:
         """Put its frame on record."""
         self.recorded = True
@@ -186,17 +202,18 @@ class Call:
 
     def settle(self, lines: list[Line] | None = None) -> None:
         """Put its frame on record now, if no call further in did; on those lines, or on that of the connection."""
-        if self.recorded:
-            return
-        self.given = True
-        if not lines:
-            self.record()
-            return
-        self.recorded = True
-        for line in lines:
-            frame = guarded(line.record, "sent", as_text(self.text), line.version_of(self.charge_point))
-            if frame is not None:
-                self.frames.append((line, frame))
+        with self.lock:
+            if self.recorded:
+                return
+            self.given = True
+            if not lines:
+                self.record()
+                return
+            self.recorded = True
+            for line in lines:
+                frame = guarded(line.record, "sent", as_text(self.text), line.version_of(self.charge_point))
+                if frame is not None:
+                    self.frames.append((line, frame))
 
     def finish_soon(self) -> bool:
         """Finish when the tasks that were just made have begun; return False when there is no loop for that."""
@@ -222,15 +239,32 @@ class Call:
         return all(frame.text == said for _, frame in self.frames)
 
     def withdraw(self) -> None:
-        """Say that what was recorded did not cross the wire as it was; a call further in will record anew."""
-        self.given = False
-        while self.frames:
-            line, frame = self.frames.pop()
-            line.never_crossed(frame)
+        """Say that what was recorded did not cross the wire as it was; a call further in will record anew.
+
+        Where one has come already, what was recorded is its own.
+        """
+        with self.lock:
+            if not self.given:
+                return
+            self.given = False
+            while self.frames:
+                line, frame = self.frames.pop()
+                line.never_crossed(frame)
+
+    def lose(self) -> None:
+        """Put its frame on record where it waits, and say that it did not cross, unless the call is over.
+
+        That is as far as anybody can know when a connection is closed: it may still go out, on another.
+        """
+        with self.lock:
+            self.settle(self.waiting)
+            if not self.over:
+                self.withdraw()
 
     def end(self) -> None:
         """Keep nothing alive: a context outlives its calls, and each timer that is set in one inherits it."""
-        self.over = True
+        with self.lock:
+            self.over = True
         self.parent = None
 
 
@@ -286,7 +320,12 @@ class _Seam:
         self.only = captures[0] if len(captures) == 1 else None
 
     def recording(self, charge_point: object) -> list[Capturing]:
-        """Return who records this ChargePoint: whoever wants to, unless one it gives way to does."""
+        """Return who records this ChargePoint: whoever wants to, unless one it gives way to does.
+
+        Nobody does what is no ChargePoint, as an object that only shares a mixin with one.
+        """
+        if not isinstance(charge_point, self.charge_point):
+            return []
         captures = self.captures
         wanting = [capture for capture in captures if capture.wants(charge_point)]
         return [capture for capture in wanting if not any(other in wanting for other in capture.gives_way_to)]
@@ -403,7 +442,8 @@ _ABSENT = object()
 _STANDARD = frozenset(sys.stdlib_module_names)
 SEAM = _Seam()
 """The one of this process: two plugins at once share it."""
-os.register_at_fork(after_in_child=SEAM.forked)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=SEAM.forked)
 
 
 def _family(cls: Any) -> Iterator[type]:
@@ -550,7 +590,7 @@ def _wrapped(way: _Way, original: Any) -> Any:
 def _wrapped_coroutine(method: str, function: Any, enter: Callable[..., Call | None]) -> Any:
     async def wrapper(*arguments: Any, **keywords: Any) -> Any:
         if SEAM.captures and arguments and not _is_inner(method, arguments):
-            pace = SEAM.pace(arguments[0])
+            pace = guarded(SEAM.pace, arguments[0])
             if pace is not None:
                 await pace
         try:
@@ -581,13 +621,21 @@ def _wrapped_plain(method: str, function: Any, enter: Callable[..., Call | None]
         if call is None:
             return result
         if isinstance(result, Coroutine):
-            return _follow(call, result)
+            return _named_as(result, _follow(call, result))
         if method != "start":  # a start() that is not awaited only sets something going
             call.root.spawns = call.root.spawns or inspect.isawaitable(result)
             guarded(_left, call, None)
         return result
 
     return wrapper
+
+
+def _named_as(told: Any, coroutine: Coroutine[Any, Any, Any]) -> Coroutine[Any, Any, Any]:
+    """Give a coroutine the names of another, by which logs, tasks and warnings call it."""
+    for name in ("__name__", "__qualname__"):
+        with contextlib.suppress(AttributeError, TypeError):  # one that is no coroutine of Python's own may have none
+            setattr(coroutine, name, getattr(told, name))
+    return coroutine
 
 
 def _as_function(original: Any) -> Callable[..., Any]:
@@ -629,7 +677,7 @@ def _with_short_way(original: Any, long_way: Any, direction: Direction) -> Any:
 
 
 def _entered(way: _Way, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> Call | None:
-    if not arguments or not isinstance(arguments[0], SEAM.charge_point):
+    if not arguments:
         return None
     charge_point = arguments[0]
     wanted = SEAM.recording(charge_point)
@@ -656,7 +704,13 @@ def _enter_send(call: Call, goes_inward: bool, wanted: list[Capturing]) -> None:
                 guarded(capture.put_off, call.charge_point, call)
         else:
             call.settle()
-    elif call.outer is not None and call.outer.cls is call.cls and call.outer.layer == call.layer:
+        return
+    with root.lock:
+        _enter_inner_send(call, root, goes_inward=goes_inward)
+
+
+def _enter_inner_send(call: Call, root: Call, *, goes_inward: bool) -> None:
+    if call.outer is not None and call.outer.cls is call.cls and call.outer.layer == call.layer:
         call.recorded = True
         call.frames = root.frames
     elif goes_inward:
@@ -670,8 +724,7 @@ def _enter_send(call: Call, goes_inward: bool, wanted: list[Capturing]) -> None:
         call.recorded = True
         call.frames = root.frames
     else:
-        if root.given:
-            root.withdraw()
+        root.withdraw()
         call.record()
         root.recorded = True
 
@@ -694,13 +747,14 @@ def _left(call: Call, error: BaseException | None) -> None:
 def _leave_send(call: Call, error: BaseException | None) -> None:
     for line in call.waiting:
         line.take_back(call)
-    call.settle()
-    if error is not None:
-        while call.frames:
-            line, frame = call.frames.pop()
-            line.undelivered(frame, error)
-    elif not call.root.given:
-        call.frames.clear()  # delivered; as long as one is given, its send may still be to come in a task
+    with call.lock:
+        call.settle()
+        if error is not None:
+            while call.frames:
+                line, frame = call.frames.pop()
+                line.undelivered(frame, error)
+        elif not call.root.given:
+            call.frames.clear()  # delivered; as long as one is given, its send may still be to come in a task
 
 
 def _behind(cls: type, kind: type) -> tuple[type, ...]:

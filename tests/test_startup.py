@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import pickle
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 import ocpp_mongo_plugin
+from ocpp_mongo_plugin import children
 
 COMMANDS = ("", "run", "plugins", "demo", "import", "stats", "estimate", "init", "doctor", "roles", "forget")
 HEAVY = ("rich", "pydantic", "pymongo", "bson", "motor", "beanie", "ocpp", "websockets", "pluggy", "asyncio")
@@ -59,5 +62,11 @@ def test_a_worker_keeps_the_path_of_its_program(monkeypatch: pytest.MonkeyPatch)
     for path in (["own", place, "other"], [place, "own"], ["own"]):
         monkeypatch.setattr(sys, "path", [*path])
         monkeypatch.delenv("OCPP_MONGO_AUTO", raising=False)
-        pickle.loads(pickle.dumps(children._Entrance()))
+        pickle.loads(pickle.dumps(children._Entrance()))  # noqa: S301 - our own
         assert sys.path == path
+
+
+def test_where_there_is_no_fork_it_is_imported_all_the_same():
+    assert "ocpp_mongo_plugin.plugin" in modules_after(
+        "import os\ndel os.fork, os.register_at_fork\nimport ocpp_mongo_plugin.plugin"
+    )
