@@ -13,7 +13,6 @@ import contextlib
 import functools
 import inspect
 import itertools
-import logging
 import os
 import sys
 import threading
@@ -28,9 +27,8 @@ from typing import Any, NamedTuple, Protocol
 
 from ocpp_mongo_plugin.connections import as_text
 from ocpp_mongo_plugin.frames import Direction, Frame
+from ocpp_mongo_plugin.log import warn
 from ocpp_mongo_plugin.overrides import METHODS, inward, text_place
-
-logger = logging.getLogger("ocpp_mongo_plugin")
 
 _DIRECTIONS: dict[str, Direction] = {"_send": "sent", "route_message": "received"}
 _SAY_AGAIN_AFTER = 60.0
@@ -115,7 +113,7 @@ def guarded(step: Callable[..., Any], *arguments: Any) -> Any:
         now = time.monotonic()
         if now - _said.get(kind, -_SAY_AGAIN_AFTER) >= _SAY_AGAIN_AFTER:
             _said[kind] = now
-            logger.warning("ocpp-mongo-plugin could not record something: %s", kind)
+            warn("ocpp-mongo-plugin could not record something: %s", kind)
         return None
 
 
@@ -271,6 +269,14 @@ class Call:
 _enclosing: ContextVar[Call | None] = ContextVar("ocpp_mongo_enclosing", default=None)
 
 
+def library() -> type:
+    """Return the library's ChargePoint; never called under a lock, since importing it may wait for other threads."""
+    from ocpp.charge_point import ChargePoint  # noqa: PLC0415 - importing us must stay light
+
+    found: type = ChargePoint
+    return found
+
+
 class _Undo(weakref.ref[type]):
     """On each of our functions: the class that it was put on, and what was there before.
 
@@ -299,11 +305,12 @@ class _Seam:
 
     def add(self, capture: Capturing) -> bool:
         """Record for this capture too; return False when that was so already."""
+        charge_point = library()
         with self._lock:
             if capture in self.captures:
                 return False
             if not self.captures:
-                self._install()
+                self._install(charge_point)
             self._let_record((*self.captures, capture))
             return True
 
@@ -336,15 +343,13 @@ class _Seam:
             name in one.__dict__ for one in cls.__mro__ if one is not self.charge_point for name in _DIRECTIONS
         )
 
-    def _install(self) -> None:
-        from ocpp.charge_point import ChargePoint  # noqa: PLC0415 - importing us must stay light
-
-        self.charge_point = ChargePoint
-        if "__init_subclass__" not in ChargePoint.__dict__:
-            self._put(ChargePoint, "__init_subclass__", _base_init_subclass(ChargePoint), _ABSENT)
-        if isinstance(made := self._original(ChargePoint, "__init__"), types.FunctionType):
-            self._put(ChargePoint, "__init__", _covering_init(made), made)
-        for cls in _family(ChargePoint):
+    def _install(self, charge_point: type) -> None:
+        self.charge_point = charge_point
+        if "__init_subclass__" not in charge_point.__dict__:
+            self._put(charge_point, "__init_subclass__", _base_init_subclass(charge_point), _ABSENT)
+        if isinstance(made := self._original(charge_point, "__init__"), types.FunctionType):
+            self._put(charge_point, "__init__", _covering_init(made), made)
+        for cls in _family(charge_point):
             guarded(self.cover, cls)
 
     def cover(self, cls: type) -> None:
