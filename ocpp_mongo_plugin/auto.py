@@ -15,11 +15,11 @@ from ocpp_mongo_plugin import switches
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import logging
     from collections.abc import Callable, Sequence
     from importlib.machinery import ModuleSpec
     from types import ModuleType
 
+_LIBRARY = "ocpp"
 _CHARGE_POINT = "ocpp.charge_point"
 _WORKERS = "multiprocessing.spawn"
 
@@ -34,9 +34,12 @@ class _Watch:
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
         """Find nothing; where ocpp is about to be imported, or workers are to be started, have us told when it is."""
-        if name not in ("ocpp", _WORKERS) or self not in sys.meta_path:
+        if name not in (_LIBRARY, _WORKERS) or switches.is_uninstalled:
             return None
-        sys.meta_path.remove(self)
+        try:
+            sys.meta_path.remove(self)
+        except ValueError:  # another thread was first
+            return None
         _guarded(_register)
         # Whoever joined the finders just now did not see this one asked for.
         found = (finder.find_spec(name, path, target) for finder in [*sys.meta_path] if hasattr(finder, "find_spec"))
@@ -51,13 +54,17 @@ def _register() -> None:
 
 
 def _install() -> None:
+    if switches.is_uninstalled:
+        return
     from ocpp_mongo_plugin.installation import install_automatically  # noqa: PLC0415 - it takes the driver
 
-    _log()
+    _redirect()
     install_automatically()
 
 
 def _follow(spawn: ModuleType) -> None:
+    if switches.is_uninstalled:
+        return
     from ocpp_mongo_plugin.children import follow  # noqa: PLC0415
 
     follow(spawn)
@@ -72,31 +79,26 @@ def _guarded(step: Callable[..., object], *arguments: object) -> None:
 
 def _warn(error: Exception) -> None:
     from ocpp_mongo_plugin.errors import OcppMongoError  # noqa: PLC0415
+    from ocpp_mongo_plugin.log import warn  # noqa: PLC0415 - most processes have nothing to say
 
+    _redirect()
     told = str(error) if isinstance(error, OcppMongoError | ImportError) else type(error).__name__
-    _log().warning("this program is not recorded: %s", told)
+    warn("this program is not recorded: %s", told)
 
 
-def _log() -> logging.Logger:
-    """Return the package's log, redirected where the environment says so."""
-    import logging  # noqa: PLC0415 - most processes have nothing to say
-
-    log = logging.getLogger("ocpp_mongo_plugin")
+def _redirect() -> None:
+    """Have the package's log in a file, where the environment says so."""
     path = os.environ.get(switches.LOG)
-    if path and log.propagate:
-        # The streams of a program that does not know us are its own.
-        handler = logging.FileHandler(path, encoding="utf-8", delay=True)
-        handler.handleError = lambda _record: None  # type: ignore[assignment, method-assign]
-        handler.setFormatter(logging.Formatter("%(asctime)s %(process)d %(levelname)s %(message)s"))
-        log.addHandler(handler)
-        log.propagate = False
-    return log
+    if path:
+        from ocpp_mongo_plugin.log import redirect  # noqa: PLC0415 - most processes have nothing to say
+
+        redirect(path)
 
 
 def _start() -> None:
     if not switches.is_on(switches.AUTO) or switches.is_on(switches.DISABLE):
         return
-    if _CHARGE_POINT in sys.modules or _WORKERS in sys.modules:
+    if _LIBRARY in sys.modules or _WORKERS in sys.modules:
         _register()
     else:
         sys.meta_path.insert(0, _Watch())

@@ -473,9 +473,9 @@ class _Line:
 
     def put_off(self, call: Call) -> None:
         """Leave the text of a call to one further in."""
+        call.waiting.append(self)
         with self.lock:
             self.deferred.append(call)
-        call.waiting.append(self)
 
     def take_back(self, call: Call) -> None:
         """Forget a call that was put off."""
@@ -511,9 +511,7 @@ class _Line:
         """Say that the session is over."""
         self.unwatch()
         for call in self._taken():
-            call.settle(call.waiting)
-            if not call.over:
-                call.withdraw()  # as far as anybody can know; it may still go out, on another connection
+            call.lose()
         with self.lock:
             if self.closed:
                 return
@@ -576,7 +574,8 @@ class _Ticks:
 
 
 _ticks = _Ticks()
-os.register_at_fork(after_in_child=_ticks.forked)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_ticks.forked)
 
 
 def _reference(thing: object) -> Callable[[], object]:

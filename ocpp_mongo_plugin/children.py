@@ -13,13 +13,16 @@ from typing import Any
 
 _ENTRANCE = """
 import sys
-sys.path.append({place!r})
+appended = {place!r} not in sys.path
+if appended:
+    sys.path.append({place!r})
 try:
     import ocpp_mongo_plugin.auto
 except Exception:
     pass
 finally:
-    sys.path.remove({place!r})
+    if appended and {place!r} in sys.path:
+        sys.path.remove({place!r})
 """
 _KEY = "ocpp_mongo_plugin"
 

@@ -16,7 +16,6 @@ import contextlib
 import importlib.metadata
 import inspect
 import itertools
-import logging
 import re
 import threading
 import time
@@ -33,6 +32,7 @@ import pluggy
 from ocpp_mongo_plugin import hookspecs
 from ocpp_mongo_plugin.errors import ArgumentError
 from ocpp_mongo_plugin.frames import Frame
+from ocpp_mongo_plugin.log import warn
 
 OWN_NAME = "ocpp-mongo"
 OWN_DISTRIBUTION = "ocpp-mongo-plugin"
@@ -53,8 +53,6 @@ LATER_HOOKS = tuple(name for name in HOOKS if name not in FRAME_HOOKS and name !
 _SAY_AGAIN_AFTER = 60.0
 """Seconds of silence after a failing hook was named in the log."""
 
-_log = logging.getLogger("ocpp_mongo_plugin")
-
 
 class Hooks:
     """The registered plugins, and the ways to call them.
@@ -62,6 +60,7 @@ class Hooks:
     Args:
         own: our persistence. It implements the two frame hooks and is called first.
         load_entry_points: whether installed plugins of the entry-point group ``ocpp`` are loaded, or which ones.
+        later: leave that to ``load``.
         queue_size: how many calls may wait for one plugin before further ones are dropped.
         patience: seconds that one answer to ``ocpp_redact`` is waited for.
         clock: seconds, rising; spaces the log lines about hooks that raise.
@@ -72,6 +71,7 @@ class Hooks:
         own: object | None = None,
         *,
         load_entry_points: bool | Collection[str],
+        later: bool = False,
         queue_size: int = 10_000,
         patience: float = 1.0,
         clock: Callable[[], float] = time.monotonic,
@@ -99,9 +99,34 @@ class Hooks:
             self.manager.register(own, OWN_NAME)
         self.installed: tuple[Installed, ...] = ()
         """What was found in the entry-point group, and what became of it; empty when nothing was to be loaded."""
-        if load_entry_points is not False:
-            chosen = None if load_entry_points is True else load_entry_points
-            self.installed = tuple(self._load_entry_points(chosen))
+        self._to_load: bool | Collection[str] | None = load_entry_points
+        self._loaded = threading.Event()
+        # Where there is nothing to import, nothing need wait.
+        if not later or load_entry_points is False or all(Installed.of(entry).is_own for entry in _entry_points()):
+            self.load()
+
+    def load(self) -> None:
+        """Load what is installed, in the caller's thread, unless that was done or another thread is at it."""
+        with self._lock:
+            to_load, self._to_load = self._to_load, None
+        if to_load is None:
+            return
+        try:
+            if to_load is not False:
+                self.installed = tuple(self._load_entry_points(None if to_load is True else to_load))
+        finally:
+            self._loaded.set()
+
+    @property
+    def are_loaded(self) -> bool:
+        """Whether what is installed is loaded, as far as it is to be."""
+        return self._loaded.is_set()
+
+    def wait_until_loaded(self) -> None:
+        """Wait for the thread that loads what is installed."""
+        if not self._loaded.is_set():
+            self.load()
+            self._loaded.wait()
 
     @property
     def hook_errors(self) -> dict[str, int]:
@@ -198,6 +223,9 @@ class Hooks:
         self._lock = self.manager._lock = threading.RLock()  # noqa: SLF001 - of this module
         self._running = False
         self._workers, self._later, self._retired, self._asked = {}, {}, [], {}
+        self._loaded = threading.Event()
+        if self._to_load is None:  # the thread that was at it is not here
+            self._loaded.set()
 
     def stop(self, timeout: float) -> None:
         """End the threads; what waits is called for ``timeout`` seconds at most, the rest is dropped."""
@@ -217,7 +245,7 @@ class Hooks:
             busy, waiting = worker.abandon()
             self._count_dropped(worker.plugin, waiting)
             if busy is not None:
-                _log.warning(
+                warn(
                     "plugin %r: hook %s had not returned when recording ended; %d waiting calls were dropped",
                     worker.plugin,
                     busy,
@@ -247,14 +275,14 @@ class Hooks:
                 return
             self._named[plugin, hook] = now
         kind, place = type(error).__name__, _place(error)
-        _log.warning("plugin %r: hook %s raised %s %s (%d errors of it so far)", plugin, hook, kind, place, count)
+        warn("plugin %r: hook %s raised %s %s (%d errors of it so far)", plugin, hook, kind, place, count)
 
     def _refused(self, worker: _Worker, hook: str) -> None:
         self._count_dropped(worker.plugin, 1)
         with self._lock:
             said, worker.overflow_said = worker.overflow_said or not worker.open, True
         if not said:
-            _log.warning(
+            warn(
                 "plugin %r is too slow: %d calls wait, so one of hook %s was dropped; more are only counted",
                 worker.plugin,
                 self._queue_size,
@@ -308,7 +336,7 @@ class Hooks:
         for entry in _entry_points():
             missing.discard(entry.name)
             plugin = Installed.of(entry)
-            if re.sub(r"[-_.]+", "-", plugin.distribution).lower() == OWN_DISTRIBUTION:
+            if plugin.is_own:
                 # Ours is for the managers of others; in our own it would record everything a second time.
                 if not self.manager.has_plugin(entry.name):
                     self.manager.set_blocked(entry.name)
@@ -319,7 +347,7 @@ class Hooks:
                 yield self._load(entry, plugin)
         for name in sorted(missing):
             reason = f"{LOAD_PLUGINS} names it, and no plugin of this name is installed"
-            _log.warning("plugin %r is not loaded: %s", name, reason)
+            warn("plugin %r is not loaded: %s", name, reason)
             yield Installed(name, state="failed", reason=reason)
 
     def _load(self, entry: importlib.metadata.EntryPoint, plugin: Installed) -> Installed:
@@ -330,7 +358,7 @@ class Hooks:
         except (Exception, SystemExit) as error:  # noqa: BLE001
             told = isinstance(error, ArgumentError | ImportError)
             reason = f"{type(error).__name__}: {error}" if told else type(error).__name__
-            _log.warning(
+            warn(
                 "plugin %r (%s, of distribution %s) is left out: %s",
                 entry.name,
                 entry.value,
@@ -365,12 +393,17 @@ class Installed(NamedTuple):
             name, version = entry.dist.name, entry.dist.version  # type: ignore[union-attr]
         return cls(entry.name, name or "unknown", version or "", entry.value)
 
+    @property
+    def is_own(self) -> bool:
+        """Whether it is of our distribution."""
+        return re.sub(r"[-_.]+", "-", self.distribution).lower() == OWN_DISTRIBUTION
+
 
 def _entry_points() -> Iterable[importlib.metadata.EntryPoint]:
     try:
         return importlib.metadata.entry_points(group=GROUP)
     except Exception as error:  # noqa: BLE001 - the metadata of any installed distribution may be broken
-        _log.warning("installed plugins are left out: their list raised %s", type(error).__name__)
+        warn("installed plugins are left out: their list raised %s", type(error).__name__)
         return ()
 
 

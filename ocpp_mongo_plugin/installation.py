@@ -8,20 +8,19 @@ collections.
 
 from __future__ import annotations
 
-import logging
+import contextlib
 import os
 import threading
-import warnings
+import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ocpp_mongo_plugin import children, switches
 from ocpp_mongo_plugin.errors import OcppMongoError, SettingError
+from ocpp_mongo_plugin.log import warn
 
 if TYPE_CHECKING:
     from ocpp_mongo_plugin.plugin import MongoPlugin
-
-logger = logging.getLogger("ocpp_mongo_plugin")
 
 
 class _Installation:
@@ -59,7 +58,17 @@ def install(uri: str | None = None, database: Any = None, **settings: Any) -> Mo
         SettingError: a setting is wrong, or the program installed recording with other settings.
     """
     given = {name: value for name, value in {"uri": uri, "database": database, **settings}.items() if value is not None}
+    plugin = _installed(given)
+    plugin.load_plugins()
+    return plugin
+
+
+def _installed(given: Mapping[str, Any]) -> MongoPlugin:
+    _load_modules()
+    if not switches.is_on(switches.DISABLE):
+        from ocpp_mongo_plugin import repositories  # noqa: F401, PLC0415 - at the first read it would hold up a loop
     with _installation.lock:
+        switches.is_uninstalled = False
         if _installation.own is not None:
             differing = _differing(_installation.own, given)
             if differing:
@@ -71,7 +80,6 @@ def install(uri: str | None = None, database: Any = None, **settings: Any) -> Mo
             return _started(_installation.automatic)
         else:
             _installation.own = _new(given)
-            _installation.own.load_readers()
         try:
             return _started(_installation.own)
         except BaseException:
@@ -84,20 +92,21 @@ def install_automatically() -> MongoPlugin | None:
 
     Whatever goes wrong is one warning; None then.
     """
-    with _installation.lock, warnings.catch_warnings():
-        # What our libraries have to say is nothing to the program, which may take warnings for errors.
-        warnings.simplefilter("ignore")
-        plugin = _installation.own or _installation.automatic
-        try:
-            if plugin is None:
-                plugin = _installation.automatic = _new({})
-                plugin.gives_way = True
-            return _started(plugin)
-        except Exception as error:  # noqa: BLE001 - nothing of ours may end the program
-            _installation.automatic = None
-            told = str(error) if isinstance(error, OcppMongoError | ImportError) else type(error).__name__
-            logger.warning("this program is not recorded: %s", told)
-            return None
+    try:
+        _load_modules()
+        with _installation.lock:
+            switches.is_uninstalled = False
+            plugin = _installation.own or _installation.automatic
+            if plugin is not None:
+                return _started(plugin)
+            plugin = _new({})
+            plugin.gives_way = True
+            _installation.automatic = _started(plugin)
+            return plugin
+    except Exception as error:  # noqa: BLE001 - nothing of ours may end the program
+        told = str(error) if isinstance(error, OcppMongoError | ImportError) else type(error).__name__
+        warn("this program is not recorded: %s", told)
+        return None
 
 
 def uninstall(timeout: float | None = None) -> bool:
@@ -106,23 +115,39 @@ def uninstall(timeout: float | None = None) -> bool:
     The calling thread waits for it. Where nothing is installed there is nothing to do.
 
     Args:
-        timeout: seconds; the setting ``shutdown_timeout`` when None.
+        timeout: seconds for all of it; the setting ``shutdown_timeout`` when None.
     """
     with _installation.lock:
+        switches.is_uninstalled = True
         children.leave_alone()
-        installed = (_installation.own, _installation.automatic)
+        installed = [plugin for plugin in (_installation.own, _installation.automatic) if plugin is not None]
         _installation.own = _installation.automatic = None
-        stored = [plugin.close_now(timeout) for plugin in installed if plugin is not None]
-        return all(stored)
+    if timeout is None:
+        timeout = max((plugin.settings.shutdown_timeout for plugin in installed), default=0.0)
+    deadline = time.monotonic() + timeout
+    stored: list[bool] = []
+    with contextlib.ExitStack() as closing:  # what one raises leaves none open
+        for plugin in reversed(installed):
+            closing.callback(lambda one: stored.append(one.close_now(max(0.0, deadline - time.monotonic()))), plugin)
+    return all(stored)
+
+
+def _load_modules() -> None:
+    """Import what recording takes, without a lock: a thread that imports ocpp may wait for ours, and be waited for."""
+    from ocpp_mongo_plugin import plugin  # noqa: F401, PLC0415 - it takes the driver
+    from ocpp_mongo_plugin.seam import library  # noqa: PLC0415
+
+    if not switches.is_on(switches.DISABLE):
+        library()
 
 
 def _new(given: Mapping[str, Any]) -> MongoPlugin:
     from ocpp_mongo_plugin.plugin import MongoPlugin  # noqa: PLC0415 - it takes the driver
 
-    plugin = MongoPlugin(**given)
+    plugin = MongoPlugin(**given, plugins_later=True)
     if plugin.handle is None and not plugin.settings.has_uri and not switches.is_on(switches.DISABLE):
         where, kept = plugin.settings.shown_uri, plugin.durability
-        logger.warning("OCPP_MONGO_URI is not set: recording into %s, and frames wait in %s", where, kept)
+        warn("OCPP_MONGO_URI is not set: recording into %s, and frames wait in %s", where, kept)
     return plugin
 
 

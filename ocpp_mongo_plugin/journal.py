@@ -12,7 +12,6 @@ import contextlib
 import errno
 import hashlib
 import json
-import logging
 import os
 import re
 import shutil
@@ -34,10 +33,9 @@ except ImportError:  # Windows
 from ocpp_mongo_plugin import segments
 from ocpp_mongo_plugin.errors import OcppMongoError
 from ocpp_mongo_plugin.frames import Frame, Session, SessionChange, opened_at
+from ocpp_mongo_plugin.log import own_error, warn
 from ocpp_mongo_plugin.recording import ABANDONED, Item
 from ocpp_mongo_plugin.segments import Damage, Header, Record, UnknownVersionError, item_of, scan
-
-logger = logging.getLogger("ocpp_mongo_plugin")
 
 LOCK, QUARANTINE = "lock", "quarantine"
 _SEGMENT_NAME = re.compile(r"(\d{8,})\.journal")
@@ -429,7 +427,7 @@ class Journal:
                 self._troubled(error)
                 raise
             self._dirty.set()
-        logger.warning("a sync of the journal failed; what it may have lost was written into a new segment")
+        warn("a sync of the journal failed; what it may have lost was written into a new segment")
 
     def _copy(self, segment: Segment, fresh: Segment) -> None:
         known = self._unsynced.get(segment)
@@ -466,7 +464,7 @@ class Journal:
                 self._stop.wait(_RETRY)
                 self._dirty.set()
             except Exception as error:  # noqa: BLE001 - the thread must outlive anything
-                logger.error("ocpp-mongo-plugin met an error of its own: %s", type(error).__name__)  # noqa: TRY400
+                own_error(type(error).__name__)
 
     def expect_synced(self, done: Callable[[bool], None]) -> None:
         """Have ``done`` called, from another thread, once all that was appended so far is on disk."""
@@ -540,7 +538,7 @@ class AbandonedJournal:
         except (OSError, UnknownVersionError) as error:
             self._left_alone.add(path)
             told = error.strerror if isinstance(error, OSError) else error
-            logger.warning("the journal segment %s is left alone: %s", path, told)
+            warn("the journal segment %s is left alone: %s", path, told)
 
     def _note_damage(self, path: Path, damage: Damage | None) -> None:
         if damage is None or not damage.torn:
@@ -561,7 +559,7 @@ class AbandonedJournal:
                     aside = self.directory.parent / QUARANTINE
                     aside.mkdir(mode=0o700, exist_ok=True)
                     path.rename(aside / f"{self.directory.name}-{path.name}")
-                    logger.warning("the journal segment %s was damaged; it is kept in %s", path.name, aside)
+                    warn("the journal segment %s was damaged; it is kept in %s", path.name, aside)
                 else:
                     path.unlink()
 

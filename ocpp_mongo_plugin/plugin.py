@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import atexit
-import logging
 import os
 import re
 import sys
@@ -38,6 +37,7 @@ from ocpp_mongo_plugin.hooks import REDACT_HOOK, Hooks, PluginManager
 from ocpp_mongo_plugin.hookspecs import FrameLoss, MessageView, ProjectedFact, StationView, TransactionView, hookimpl
 from ocpp_mongo_plugin.journal import AbandonedJournal, Journal, JournalError, Target, adopt
 from ocpp_mongo_plugin.ledger import Ledger
+from ocpp_mongo_plugin.log import warn
 from ocpp_mongo_plugin.masking import masked
 from ocpp_mongo_plugin.recording import Batch, Decoded, Item, without_credentials
 from ocpp_mongo_plugin.redaction import MASK, Policy, Redactor
@@ -56,8 +56,6 @@ if TYPE_CHECKING:
     from ocpp_mongo_plugin.documents import Documents, Gap
     from ocpp_mongo_plugin.repositories import Messages, MeterValues, Sessions, Stations, Transactions
 
-logger = logging.getLogger("ocpp_mongo_plugin")
-
 _APPLICATION = "ocpp-mongo-plugin"
 _UTC = timezone.utc
 
@@ -70,6 +68,7 @@ class MongoPlugin:
         database: a name, or a database handle of Motor (Beanie 1), PyMongo's async client (Beanie 2) or
             mongomock-motor (then ``uri`` is not used).
         record_all: record every ChargePoint of the process; else only what ``attach`` is given.
+        plugins_later: load installed plugins with the first session, or by ``load_plugins``; else here.
         settings: any field of :class:`~ocpp_mongo_plugin.settings.Settings`.
 
     Raises:
@@ -82,6 +81,7 @@ class MongoPlugin:
         database: Any = None,
         *,
         record_all: bool | None = None,
+        plugins_later: bool = False,
         **settings: Any,
     ) -> None:
         name = database if isinstance(database, str) else None
@@ -98,7 +98,7 @@ class MongoPlugin:
             self._driver = ByHandle(handle)
         self._recorder = ""
         self._persistence = _Persistence()
-        self._hooks = Hooks(self._persistence, load_entry_points=self.settings.load_plugins)
+        self._hooks = Hooks(self._persistence, load_entry_points=self.settings.load_plugins, later=plugins_later)
         # One for the host's turn, and one for the sink's thread: neither waits for the other.
         self._redactor_in_turn = Redactor(policy_of(self.settings))
         self._redactor = Redactor(policy_of(self.settings))
@@ -204,7 +204,7 @@ class MongoPlugin:
             )
             journal.open()
         except JournalError as error:
-            logger.warning("%s; frames wait in memory alone, and are lost if this process dies", error)
+            warn("%s; frames wait in memory alone, and are lost if this process dies", error)
             return None
         return journal
 
@@ -221,6 +221,8 @@ class MongoPlugin:
         return "journal" if self._has_uri and not _IN_PYTEST & os.environ.keys() else "memory"
 
     def _adopt(self) -> Iterator[AbandonedJournal]:
+        if not self._hooks.are_loaded:
+            return iter(())  # a plugin that is not there yet may have something masked: the next sync looks again
         try:
             root = journal_root(self.settings)
         except JournalError:
@@ -390,6 +392,10 @@ class MongoPlugin:
             ArgumentError: it has a hook that does not exist, or with other arguments.
         """
         return self._hooks.register(plugin, name)
+
+    def load_plugins(self) -> None:
+        """Load the installed plugins, if that was put off."""
+        self._hooks.load()
 
     @property
     def pluggy(self) -> PluginManager:
@@ -755,6 +761,8 @@ class _Recorder:
             self._hooks.frame_received(frame)
 
     def session(self, change: SessionChange) -> None:
+        if change.kind == "opened":
+            self._hooks.load()
         self._persistence.offer(change)
         if change.kind == "opened":
             self._hooks.later("ocpp_session_opened", change.session)
@@ -780,6 +788,7 @@ class _Listener:
 
     def redacted(self, decoded: Decoded) -> Decoded:
         """Ask plugins what to mask; where one fails to say, all of the payload is masked."""
+        self._hooks.wait_until_loaded()
         frame, message = decoded.item, decoded.message
         if message is None or not isinstance(frame, Frame) or not self._hooks.wants(REDACT_HOOK):
             return decoded
@@ -835,7 +844,7 @@ class _Listener:
         now = time.monotonic()
         if reason != SHUTDOWN and now >= self._say_again_at:
             self._say_again_at = now + _SAY_AGAIN_AFTER
-            logger.warning("ocpp-mongo-plugin loses frames: %s; stats.lost counts them", reason)
+            warn("ocpp-mongo-plugin loses frames: %s; stats.lost counts them", reason)
         if not self._hooks.wants("ocpp_frames_lost"):
             return
         sessions: dict[str, list[Frame]] = {}

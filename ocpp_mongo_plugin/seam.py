@@ -13,7 +13,6 @@ import contextlib
 import functools
 import inspect
 import itertools
-import logging
 import os
 import sys
 import threading
@@ -21,26 +20,26 @@ import time
 import types
 import weakref
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
+from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from datetime import datetime
 from typing import Any, NamedTuple, Protocol
 
 from ocpp_mongo_plugin.connections import as_text
 from ocpp_mongo_plugin.frames import Direction, Frame
-
-logger = logging.getLogger("ocpp_mongo_plugin")
+from ocpp_mongo_plugin.log import warn
+from ocpp_mongo_plugin.overrides import METHODS, inward, text_place
 
 _DIRECTIONS: dict[str, Direction] = {"_send": "sent", "route_message": "received"}
-_METHODS = (*_DIRECTIONS, "start")
-_TEXTS = {"_send": "message", "route_message": "raw_msg"}
-"""How the library calls the text."""
 _SAY_AGAIN_AFTER = 60.0
-_SEARCH_DEPTH = 4
-_SPAWNING = frozenset({"create_task", "ensure_future", "Task", "start_soon", "call_soon", "gather"})
 
 
 class Line(Protocol):
     """One session, as the seam sees it."""
+
+    @property
+    def lock(self) -> AbstractContextManager[Any]:
+        """What is held while a frame gets its place."""
 
     def record(
         self, direction: Direction, text: str, version: str | None, timestamp: datetime | None = None, /
@@ -101,6 +100,7 @@ class Capturing(Protocol):
         """Forget in a child process what belongs to its parent."""
 
 
+_NO_LOCK = contextlib.nullcontext()
 _said: dict[str, float] = {}
 
 
@@ -113,7 +113,7 @@ def guarded(step: Callable[..., Any], *arguments: Any) -> Any:
         now = time.monotonic()
         if now - _said.get(kind, -_SAY_AGAIN_AFTER) >= _SAY_AGAIN_AFTER:
             _said[kind] = now
-            logger.warning("ocpp-mongo-plugin could not record something: %s", kind)
+            warn("ocpp-mongo-plugin could not record something: %s", kind)
         return None
 
 
@@ -180,6 +180,16 @@ class Call:
                 return outer
         return None
 
+    @property
+    def lock(self) -> AbstractContextManager[Any]:
+        """What to hold while its frame changes hands.
+
+        Once it waits in a session, the thread that stores may close that, and settle it there. Before, and where it
+        need not wait, no other thread knows of it.
+        """
+        waiting = self.root.waiting
+        return waiting[0].lock if waiting else _NO_LOCK
+
     def record(self) -> None:
         """Put its frame on record."""
         self.recorded = True
@@ -190,17 +200,18 @@ class Call:
 
     def settle(self, lines: list[Line] | None = None) -> None:
         """Put its frame on record now, if no call further in did; on those lines, or on that of the connection."""
-        if self.recorded:
-            return
-        self.given = True
-        if not lines:
-            self.record()
-            return
-        self.recorded = True
-        for line in lines:
-            frame = guarded(line.record, "sent", as_text(self.text), line.version_of(self.charge_point))
-            if frame is not None:
-                self.frames.append((line, frame))
+        with self.lock:
+            if self.recorded:
+                return
+            self.given = True
+            if not lines:
+                self.record()
+                return
+            self.recorded = True
+            for line in lines:
+                frame = guarded(line.record, "sent", as_text(self.text), line.version_of(self.charge_point))
+                if frame is not None:
+                    self.frames.append((line, frame))
 
     def finish_soon(self) -> bool:
         """Finish when the tasks that were just made have begun; return False when there is no loop for that."""
@@ -226,19 +237,44 @@ class Call:
         return all(frame.text == said for _, frame in self.frames)
 
     def withdraw(self) -> None:
-        """Say that what was recorded did not cross the wire as it was; a call further in will record anew."""
-        self.given = False
-        while self.frames:
-            line, frame = self.frames.pop()
-            line.never_crossed(frame)
+        """Say that what was recorded did not cross the wire as it was; a call further in will record anew.
+
+        Where one has come already, what was recorded is its own.
+        """
+        with self.lock:
+            if not self.given:
+                return
+            self.given = False
+            while self.frames:
+                line, frame = self.frames.pop()
+                line.never_crossed(frame)
+
+    def lose(self) -> None:
+        """Put its frame on record where it waits, and say that it did not cross, unless the call is over.
+
+        That is as far as anybody can know when a connection is closed: it may still go out, on another.
+        """
+        with self.lock:
+            self.settle(self.waiting)
+            if not self.over:
+                self.withdraw()
 
     def end(self) -> None:
         """Keep nothing alive: a context outlives its calls, and each timer that is set in one inherits it."""
-        self.over = True
+        with self.lock:
+            self.over = True
         self.parent = None
 
 
 _enclosing: ContextVar[Call | None] = ContextVar("ocpp_mongo_enclosing", default=None)
+
+
+def library() -> type:
+    """Return the library's ChargePoint; never called under a lock, since importing it may wait for other threads."""
+    from ocpp.charge_point import ChargePoint  # noqa: PLC0415 - importing us must stay light
+
+    found: type = ChargePoint
+    return found
 
 
 class _Undo(weakref.ref[type]):
@@ -269,11 +305,12 @@ class _Seam:
 
     def add(self, capture: Capturing) -> bool:
         """Record for this capture too; return False when that was so already."""
+        charge_point = library()
         with self._lock:
             if capture in self.captures:
                 return False
             if not self.captures:
-                self._install()
+                self._install(charge_point)
             self._let_record((*self.captures, capture))
             return True
 
@@ -290,7 +327,12 @@ class _Seam:
         self.only = captures[0] if len(captures) == 1 else None
 
     def recording(self, charge_point: object) -> list[Capturing]:
-        """Return who records this ChargePoint: whoever wants to, unless one it gives way to does."""
+        """Return who records this ChargePoint: whoever wants to, unless one it gives way to does.
+
+        Nobody does what is no ChargePoint, as an object that only shares a mixin with one.
+        """
+        if not isinstance(charge_point, self.charge_point):
+            return []
         captures = self.captures
         wanting = [capture for capture in captures if capture.wants(charge_point)]
         return [capture for capture in wanting if not any(other in wanting for other in capture.gives_way_to)]
@@ -301,15 +343,13 @@ class _Seam:
             name in one.__dict__ for one in cls.__mro__ if one is not self.charge_point for name in _DIRECTIONS
         )
 
-    def _install(self) -> None:
-        from ocpp.charge_point import ChargePoint  # noqa: PLC0415 - importing us must stay light
-
-        self.charge_point = ChargePoint
-        if "__init_subclass__" not in ChargePoint.__dict__:
-            self._put(ChargePoint, "__init_subclass__", _base_init_subclass(ChargePoint), _ABSENT)
-        if isinstance(made := self._original(ChargePoint, "__init__"), types.FunctionType):
-            self._put(ChargePoint, "__init__", _covering_init(made), made)
-        for cls in _family(ChargePoint):
+    def _install(self, charge_point: type) -> None:
+        self.charge_point = charge_point
+        if "__init_subclass__" not in charge_point.__dict__:
+            self._put(charge_point, "__init_subclass__", _base_init_subclass(charge_point), _ABSENT)
+        if isinstance(made := self._original(charge_point, "__init__"), types.FunctionType):
+            self._put(charge_point, "__init__", _covering_init(made), made)
+        for cls in _family(charge_point):
             guarded(self.cover, cls)
 
     def cover(self, cls: type) -> None:
@@ -332,7 +372,7 @@ class _Seam:
     def _patch(self, cls: type) -> bool:
         """Patch the methods of a class; return whether one was found that is not ours yet."""
         found = False
-        for name in _METHODS:
+        for name in METHODS:
             original = self._original(cls, name)
             if _is_method(original):
                 self._put(cls, name, self._function(cls, name, original), original)
@@ -356,7 +396,9 @@ class _Seam:
 
     def _function(self, cls: type, name: str, original: Any) -> Any:
         """Return what takes the place of a method."""
-        way = _Way(cls, name, next(_layers), *_inward(original, name, cls), *_text_place(original, name))
+        mixed = itertools.takewhile(lambda one: one is not self.charge_point, cls.__mro__)
+        calls = inward(original, name, [*mixed], lambda function: _undo_of(function) is not None)
+        way = _Way(cls, name, next(_layers), *calls, *text_place(original, name))
         function = _wrapped(way, original)
         if cls is not self.charge_point or name not in _DIRECTIONS:
             return function
@@ -405,7 +447,8 @@ _ABSENT = object()
 _STANDARD = frozenset(sys.stdlib_module_names)
 SEAM = _Seam()
 """The one of this process: two plugins at once share it."""
-os.register_at_fork(after_in_child=SEAM.forked)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=SEAM.forked)
 
 
 def _family(cls: Any) -> Iterator[type]:
@@ -552,7 +595,7 @@ def _wrapped(way: _Way, original: Any) -> Any:
 def _wrapped_coroutine(method: str, function: Any, enter: Callable[..., Call | None]) -> Any:
     async def wrapper(*arguments: Any, **keywords: Any) -> Any:
         if SEAM.captures and arguments and not _is_inner(method, arguments):
-            pace = SEAM.pace(arguments[0])
+            pace = guarded(SEAM.pace, arguments[0])
             if pace is not None:
                 await pace
         try:
@@ -583,13 +626,21 @@ def _wrapped_plain(method: str, function: Any, enter: Callable[..., Call | None]
         if call is None:
             return result
         if isinstance(result, Coroutine):
-            return _follow(call, result)
+            return _named_as(result, _follow(call, result))
         if method != "start":  # a start() that is not awaited only sets something going
             call.root.spawns = call.root.spawns or inspect.isawaitable(result)
             guarded(_left, call, None)
         return result
 
     return wrapper
+
+
+def _named_as(told: Any, coroutine: Coroutine[Any, Any, Any]) -> Coroutine[Any, Any, Any]:
+    """Give a coroutine the names of another, by which logs, tasks and warnings call it."""
+    for name in ("__name__", "__qualname__"):
+        with contextlib.suppress(AttributeError, TypeError):  # one that is no coroutine of Python's own may have none
+            setattr(coroutine, name, getattr(told, name))
+    return coroutine
 
 
 def _as_function(original: Any) -> Callable[..., Any]:
@@ -631,7 +682,7 @@ def _with_short_way(original: Any, long_way: Any, direction: Direction) -> Any:
 
 
 def _entered(way: _Way, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> Call | None:
-    if not arguments or not isinstance(arguments[0], SEAM.charge_point):
+    if not arguments:
         return None
     charge_point = arguments[0]
     wanted = SEAM.recording(charge_point)
@@ -658,7 +709,13 @@ def _enter_send(call: Call, goes_inward: bool, wanted: list[Capturing]) -> None:
                 guarded(capture.put_off, call.charge_point, call)
         else:
             call.settle()
-    elif call.outer is not None and call.outer.cls is call.cls and call.outer.layer == call.layer:
+        return
+    with root.lock:
+        _enter_inner_send(call, root, goes_inward=goes_inward)
+
+
+def _enter_inner_send(call: Call, root: Call, *, goes_inward: bool) -> None:
+    if call.outer is not None and call.outer.cls is call.cls and call.outer.layer == call.layer:
         call.recorded = True
         call.frames = root.frames
     elif goes_inward:
@@ -672,8 +729,7 @@ def _enter_send(call: Call, goes_inward: bool, wanted: list[Capturing]) -> None:
         call.recorded = True
         call.frames = root.frames
     else:
-        if root.given:
-            root.withdraw()
+        root.withdraw()
         call.record()
         root.recorded = True
 
@@ -696,13 +752,14 @@ def _left(call: Call, error: BaseException | None) -> None:
 def _leave_send(call: Call, error: BaseException | None) -> None:
     for line in call.waiting:
         line.take_back(call)
-    call.settle()
-    if error is not None:
-        while call.frames:
-            line, frame = call.frames.pop()
-            line.undelivered(frame, error)
-    elif not call.root.given:
-        call.frames.clear()  # delivered; as long as one is given, its send may still be to come in a task
+    with call.lock:
+        call.settle()
+        if error is not None:
+            while call.frames:
+                line, frame = call.frames.pop()
+                line.undelivered(frame, error)
+        elif not call.root.given:
+            call.frames.clear()  # delivered; as long as one is given, its send may still be to come in a task
 
 
 def _behind(cls: type, kind: type) -> tuple[type, ...]:
@@ -716,68 +773,6 @@ def _behind(cls: type, kind: type) -> tuple[type, ...]:
 
 def _is_defined_behind(call: Call) -> bool:
     return any(call.method in cls.__dict__ for cls in _behind(call.cls, type(call.charge_point)))
-
-
-def _inward(original: Any, method: str, cls: type) -> tuple[bool, bool, bool]:
-    """Return whether a method may ask for the same one further in, or call ours, and whether it makes tasks.
-
-    Read from the names in its code, in that of the functions that it encloses or decorates, and in that of the
-    methods of its class that it calls. What is no function may do anything.
-    """
-    if type(original) is not types.FunctionType:
-        return True, False, True
-    asks = ours = spawns = False
-    seen: list[types.FunctionType] = []
-    waiting: list[tuple[types.FunctionType, int]] = [(original, 0)]
-    while waiting:
-        function, depth = waiting.pop()
-        if depth > _SEARCH_DEPTH or function in seen:
-            continue
-        seen.append(function)
-        if function is not original and _undo_of(function) is not None:
-            asks = ours = True
-            continue
-        names = _names_of(function)
-        asks = asks or bool({"super", "__class__", method} & names)
-        spawns = spawns or bool(_SPAWNING & names)
-        waiting += [(one, depth + 1) for one in _within(function, names, method, cls)]
-    return asks, ours, spawns
-
-
-def _names_of(function: types.FunctionType) -> set[str]:
-    """Return the names in the code of a function, and in that of the functions that it makes."""
-    codes, names = [function.__code__], set[str]()
-    for code in codes:
-        names |= {*code.co_names, *code.co_freevars}
-        codes += [inner for inner in code.co_consts if isinstance(inner, types.CodeType)]
-    return names
-
-
-def _within(function: types.FunctionType, names: set[str], method: str, cls: type) -> Iterator[types.FunctionType]:
-    """Yield the functions that it decorates or encloses, those of ours it knows, and methods of its class that ask."""
-    empty = types.CellType()
-    inside = [cell.cell_contents for cell in function.__closure__ or () if cell != empty]
-    inside.append(function.__dict__.get("__wrapped__"))
-    yield from (one for one in inside if type(one) is types.FunctionType)
-    told = (function.__globals__.get(name) for name in names)
-    yield from (one for one in told if type(one) is types.FunctionType and _undo_of(one) is not None)
-    for one in cls.__mro__:
-        if one is SEAM.charge_point:
-            return
-        called = (one.__dict__.get(name) for name in names if name not in _METHODS)
-        yield from (it for it in called if type(it) is types.FunctionType and method in _names_of(it))
-
-
-def _text_place(original: Any, method: str) -> tuple[int, str]:
-    """Return which argument of a method is the text, and its name: as the library calls it, or else the first."""
-    code = original.__code__ if type(original) is types.FunctionType else None
-    own = _TEXTS.get(method, "")
-    if code is None:
-        return 1, own
-    taken = code.co_varnames[: code.co_argcount]
-    if own in code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]:
-        return (taken.index(own) if own in taken else 1), own
-    return 1, taken[1] if len(taken) > 1 else own
 
 
 def _current_task() -> int:

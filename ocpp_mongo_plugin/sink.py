@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import contextlib
-import logging
 import random
 import threading
 import time
@@ -28,12 +27,11 @@ from ocpp_mongo_plugin.driver_errors import ErrorClass, classify, describe
 from ocpp_mongo_plugin.frames import Frame
 from ocpp_mongo_plugin.journal import AbandonedJournal, Chunk
 from ocpp_mongo_plugin.ledger import Ledger
+from ocpp_mongo_plugin.log import own_error, warn
 from ocpp_mongo_plugin.recording import Batch, Decoded, Item, Loaded, Recording, Wanted
 from ocpp_mongo_plugin.redaction import Redactor
 from ocpp_mongo_plugin.settings import Settings
 from ocpp_mongo_plugin.store import GiveWay, Store, Written
-
-logger = logging.getLogger("ocpp_mongo_plugin")
 
 _SLICE = 25
 """Frames; fewer small objects than those at which Python looks for garbage."""
@@ -467,7 +465,7 @@ class Sink:
             now = time.monotonic()
             if now >= self._say_error_at:
                 self._say_error_at = now + _SAY_AGAIN_AFTER
-                logger.error("ocpp-mongo-plugin met an error of its own: %s", describe(error))  # noqa: TRY400
+                own_error(describe(error))
             return False
         return True
 
@@ -726,13 +724,13 @@ class Sink:
         lost = sum(self.buffer.lost.values()) - lost
         why = self._last_error or "no error"
         if lost:
-            logger.warning(
+            warn(
                 "ocpp-mongo-plugin ended with %d frame(s) not stored: MongoDB did not take them in time (%s)", lost, why
             )
         if self.buffer.journal is not None:
             self.buffer.journal.close()
             if kept:
-                logger.warning(
+                warn(
                     "ocpp-mongo-plugin ended while %d frame(s) wait in the journal %s (%s); the next start stores "
                     "them, or 'ocpp-mongo journal replay'",
                     kept,
@@ -763,7 +761,7 @@ class Sink:
         self._missing_indexes = len(problems)
         if problems and not self._warned_indexes:
             self._warned_indexes = True
-            logger.warning(
+            warn(
                 "ocpp-mongo-plugin goes on without %d index(es), the first being %s; 'ocpp-mongo init' makes them",
                 len(problems),
                 problems[0],
@@ -788,7 +786,7 @@ class Sink:
                 self._trouble = None
                 if self._warned_down:
                     self._warned_down = False
-                    logger.warning("MongoDB is back: ocpp-mongo-plugin stores what waited")
+                    warn("MongoDB is back: ocpp-mongo-plugin stores what waited")
                 return result
 
     def _may_retry(self, kind: ErrorClass, attempt: int) -> bool:
@@ -797,7 +795,7 @@ class Sink:
             return False  # nobody waits for this thread any more
         if not self._warned_down:
             self._warned_down = True
-            logger.warning(
+            warn(
                 "MongoDB at %s does not take frames (%s); they wait in %s and are stored when it does",
                 self._where,
                 self._last_error,

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import logging
 import os
 import re
 import socket
@@ -42,6 +41,7 @@ from ocpp_mongo_plugin.encoding import APPEND_ONLY, REFUSED, AppendOnly, Encoded
 from ocpp_mongo_plugin.frames import decode
 from ocpp_mongo_plugin.indexes import INDEXES
 from ocpp_mongo_plugin.ledger import Ledger
+from ocpp_mongo_plugin.log import warn
 from ocpp_mongo_plugin.recording import ABANDONED, Loaded, Wanted
 from ocpp_mongo_plugin.redaction import MASK, Redactor
 from ocpp_mongo_plugin.settings import Settings
@@ -50,8 +50,6 @@ from ocpp_mongo_plugin.transactions import ID_TAG_FIELDS
 if TYPE_CHECKING:
     from pymongo.collection import Collection
     from pymongo.database import Database
-
-logger = logging.getLogger("ocpp_mongo_plugin")
 
 _LONGEST_FIELD = 8 * 1024
 _WORTH_A_COMMAND = 250
@@ -202,7 +200,7 @@ class Store:
             # Other storage engines, and services that keep the choice to themselves, each refuse in their own way.
             self._create(name, {})
             self._storage = {}
-            logger.warning(
+            warn(
                 "MongoDB would not compress %s with %s (%s); collections are compressed as the server does by default",
                 name,
                 self._settings.compression,
@@ -417,7 +415,7 @@ class Store:
                 raise
             on_disk = self._files is not None and self._files.write(letter)
             if not on_disk:
-                logger.warning("a frame that MongoDB refused could be kept nowhere: %s", describe(error))
+                warn("a frame that MongoDB refused could be kept nowhere: %s", describe(error))
             return on_disk
         return True
 
@@ -438,7 +436,7 @@ class Store:
         except BulkWriteError as error:
             if classify(error) is not ErrorClass.POISON:
                 raise
-            logger.warning("MongoDB refused to amend messages: %s", describe(error))
+            warn("MongoDB refused to amend messages: %s", describe(error))
 
     def _remove(self, removal: Remove) -> None:
         with pymongo.timeout(self._settings.operation_timeout):
@@ -470,7 +468,7 @@ class Store:
                 these = [r for r in revisions if r.collection == key]
                 for start in range(0, len(these), _REVISED_AT_ONCE):
                     self._revise_collection(key, these[start : start + _REVISED_AT_ONCE], ledger, now, pause)
-        logger.warning("documents keep changing under ocpp-mongo-plugin; they are written with the next batch")
+        warn("documents keep changing under ocpp-mongo-plugin; they are written with the next batch")
 
     def _revise_collection(
         self, key: str, revisions: list[Revision], ledger: Ledger, now: datetime, pause: Callable[[], None]
@@ -508,7 +506,7 @@ class Store:
         for index, revision in enumerate(revisions):
             stored = current.get(revision.key)
             if index in refused:
-                logger.warning("MongoDB refused a document of %s: %s", self._collections[key].name, refused[index])
+                warn("MongoDB refused a document of %s: %s", self._collections[key].name, refused[index])
                 ledger.written(revision)
             elif stored is None and not clean and key == "transactions" and "revision" in revision.document:
                 # Somebody deleted it: a person, or a process that found it to be a part of another.

@@ -1,7 +1,7 @@
 """The environment variables that turn recording on and off as a whole.
 
-Hides how they are read. Promises the words that the settings take for true and false, and to import nothing, since
-every Python process that a recorded program starts may read them.
+Hides how they are read; remembers whether the program turned recording off itself. Promises the words that the settings
+take for true and false, and to import nothing, since every Python process that a recorded program starts may read them.
 """
 
 from __future__ import annotations
@@ -18,6 +18,9 @@ CHILDREN = "OCPP_MONGO_CHILDREN"
 """Leaves the way into Python programs open to those that a recorded program starts."""
 LOG = "OCPP_MONGO_LOG"
 """File for what the package would log, which then is no more in the program's own log."""
+
+is_uninstalled = False
+"""Whether ``uninstall`` had the last word in this process: what waits for an import then lets it pass."""
 
 TRUE = frozenset({"1", "on", "t", "true", "y", "yes"})
 FALSE = frozenset({"0", "off", "f", "false", "n", "no"})

@@ -8,6 +8,7 @@ import gc
 import inspect
 import logging
 import os
+import sys
 import threading
 import weakref
 from collections.abc import Callable, Iterator
@@ -21,7 +22,7 @@ import websockets
 from ocpp.charge_point import ChargePoint
 from ocpp.routing import on
 from versions import EACH_VERSION, VERSIONS
-from waiting import wait_until_async
+from waiting import wait_until, wait_until_async
 from wire import End, WireClosedError, join
 
 from ocpp_mongo_plugin import seam
@@ -477,6 +478,57 @@ async def test_a_send_that_waits_for_another_connection_crosses_there(notes: Not
     assert here.crossed == [("sent", "[2]")]
 
 
+class Held(Notes):
+    """A recorder that keeps the thread waiting that gives it the first frame."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.reached, self.go_on = threading.Event(), threading.Event()
+
+    def frame(self, frame: Frame) -> None:
+        super().frame(frame)
+        if not self.reached.is_set():
+            self.reached.set()
+            assert self.go_on.wait(10)
+
+
+@pytest.mark.parametrize("added", ["", " "], ids=["the same text", "another text"])
+def test_a_send_that_goes_inward_while_another_thread_closes_its_session_crosses_there(added: str) -> None:
+    notes = Held()
+    capture = Capture(notes, record_all=True)
+    inward, through, over = threading.Event(), threading.Event(), threading.Event()
+
+    class Station(ocpp.v16.ChargePoint):
+        async def _send(self, message: str) -> None:
+            assert inward.wait(10)
+            await super()._send(message + added)
+            through.set()
+            assert over.wait(10)
+
+    def is_held_up() -> bool:
+        return sys._current_frames()[host.ident or 0].f_code.co_name == "_enter_send"
+
+    capture.enable()
+    here = join()[0]
+    host = threading.Thread(target=lambda: asyncio.run(Station("CP", here)._send("[2]")))
+    host.start()
+    wait_until(lambda: notes.changes)
+    closing = threading.Thread(target=lambda: capture.close_sessions("over"))
+    closing.start()
+    assert notes.reached.wait(10)
+    inward.set()
+    wait_until(lambda: through.is_set() or is_held_up())
+    notes.go_on.set()
+    closing.join(10)
+    over.set()
+    host.join(10)
+    capture.disable()
+    assert not closing.is_alive()
+    assert not host.is_alive()
+    assert [(frame.text, frame in notes.lost) for frame in notes.frames] == [("[2]", True), (f"[2]{added}", False)]
+    assert here.crossed == [("sent", f"[2]{added}")]
+
+
 async def test_a_text_that_another_one_replaced_on_the_wire_is_not_delivered(notes: Notes, capture: Capture) -> None:
     here = await sent_late(three_levels, ending=" ")
     assert [(f.text, f in notes.lost) for f in notes.frames] == [("[2]\n ", True), ("[3]", False), ("[2]\n  ", False)]
@@ -660,6 +712,50 @@ async def test_wrong_arguments_raise_as_they_would_without_us(notes: Notes, capt
     with pytest.raises(TypeError, match="_send"):
         await ocpp.v16.ChargePoint("CP", join()[0])._send()
     assert notes.frames == []
+
+
+class Pacing(Notes):
+    """A recorder that notes when it is asked whether it wants to be awaited."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked = 0
+
+    def pace(self) -> None:
+        self.asked += 1
+
+
+async def test_nobody_holds_up_what_only_shares_a_class_with_a_charge_point() -> None:
+    class Mixin:
+        async def start(self) -> None:
+            """Start."""
+
+    class Station(Mixin, ocpp.v16.ChargePoint):
+        """A ChargePoint with it."""
+
+    class Other(Mixin):
+        """None."""
+
+    notes = Pacing()
+    capture = Capture(notes, record_all=True)
+    capture.enable()
+    try:
+        await Other().start()
+        assert notes.asked == 0
+        await Station("CP", join()[0]).start()
+        assert notes.asked == 1
+    finally:
+        capture.disable()
+
+
+def test_a_coroutine_is_called_as_without_us(capture: Capture) -> None:
+    class Station(ocpp.v16.ChargePoint):
+        def _send(self, message: str) -> Any:
+            return super()._send(message)
+
+    coroutine = Station("CP", join()[0])._send("[2]")
+    assert (coroutine.__name__, coroutine.__qualname__) == ("_send", "ChargePoint._send")
+    asyncio.run(coroutine)
 
 
 # -- odd charge points ------------------------------------------------------------------------------------------

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ import pytest
 from ocpp.v16 import ChargePoint
 from running import environment
 from test_hooks import GOOD, installing
+from waiting import wait_until
 from wire import join
 
 from ocpp_mongo_plugin import hookspecs, uninstall
@@ -131,7 +134,7 @@ Install = Callable[..., None]
 @pytest.fixture
 def others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install]:
     """Install plugins, of a name and the source of their module, for this test and the programs that it starts."""
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
     monkeypatch.delenv("OCPP_MONGO_LOAD_PLUGINS")
     with installing(tmp_path, monkeypatch) as install:
         yield lambda name, source: install(f"ocpp-{name}", f"ocpp_{name}", source, name)
@@ -173,6 +176,83 @@ def test_a_manager_of_the_program_with_our_hooks_finds_what_is_misspelt(
     host.load_setuptools_entrypoints("ocpp")
     with pytest.raises(pluggy.PluginValidationError, match="ocpp_frame_send"):
         host.check_pending()
+
+
+def test_what_is_to_be_loaded_later_is_loaded_once_when_it_is_asked_for(others: Install):
+    others("good", GOOD)
+    hooks = Hooks(load_entry_points={"good"}, later=True)
+    assert "ocpp_good" not in sys.modules
+    assert (hooks.are_loaded, hooks.installed) == (False, ())
+    hooks.load()
+    installed = hooks.installed
+    assert hooks.are_loaded
+    assert {plugin.name: plugin.state for plugin in installed}["good"] == "loaded"
+    hooks.load()
+    assert hooks.installed is installed
+
+
+def test_where_nothing_of_others_is_installed_nothing_is_put_off():
+    assert Hooks(load_entry_points=True, later=True).are_loaded
+
+
+def test_who_stores_waits_for_plugins_that_another_thread_loads(others: Install):
+    others(
+        "slow",
+        "import sys, threading\nat_it, go_on = threading.Event(), threading.Event()\nat_it.set(); go_on.wait(10)\n",
+    )
+    hooks = Hooks(load_entry_points={"slow"}, later=True)
+    loading = threading.Thread(target=hooks.load)
+    loading.start()
+    module = wait_until(lambda: sys.modules.get("ocpp_slow"))
+    wait_until(lambda: hasattr(module, "go_on"))
+    waited: list[bool] = []
+
+    def wait() -> None:
+        hooks.wait_until_loaded()
+        waited.append(hooks.manager.has_plugin("slow"))
+
+    storing = threading.Thread(target=wait)
+    storing.start()
+    hooks.load()
+    assert not hooks.are_loaded
+    module.go_on.set()
+    loading.join(10)
+    storing.join(10)
+    assert waited == [True]
+
+
+HOST = """
+print("the program's module runs")
+from ocpp.v16 import ChargePoint
+REGISTRY = []
+class Nobody:
+    async def send(self, text): pass
+async def main():
+    for number in range(3):
+        await ChargePoint("CP", Nobody())._send("[2]")
+"""
+PLUGIN = """
+from ocpp_mongo_plugin import hookimpl
+from hostapp import REGISTRY
+@hookimpl
+def ocpp_frame_sent(frame):
+    REGISTRY.append(frame)
+"""
+
+
+@pytest.mark.programs
+def test_a_plugin_of_the_program_itself_is_not_loaded_while_the_program_is_being_imported(
+    others: Install, tmp_path: Path
+):
+    (tmp_path / "hostapp.py").write_text(HOST)
+    others("own", PLUGIN)
+    code = "import ocpp_mongo_plugin.auto, asyncio, hostapp; asyncio.run(hostapp.main()); print(len(hostapp.REGISTRY))"
+    told = {"OCPP_MONGO_AUTO": "1", "OCPP_MONGO_URI": NOBODY, "OCPP_MONGO_DURABILITY": "memory"}
+    told["OCPP_MONGO_LOG"] = os.devnull
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False, env=environment(**told)
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "the program's module runs\n3\n", "")
 
 
 def listed(*arguments: str, **variables: str) -> tuple[int, str, str]:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import _thread
 import asyncio
 import logging
+import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,7 +24,7 @@ from test_startup import modules_after
 from waiting import wait_until
 from wire import join
 
-from ocpp_mongo_plugin import MongoPlugin, NotStartedError, SettingError, install, switches, uninstall
+from ocpp_mongo_plugin import MongoPlugin, NotStartedError, SettingError, auto, hookimpl, install, switches, uninstall
 from ocpp_mongo_plugin.installation import install_automatically
 from ocpp_mongo_plugin.seam import SEAM
 
@@ -268,6 +272,35 @@ async def test_what_the_program_installs_goes_before_what_its_environment_did(no
     assert install_automatically() is own
 
 
+def test_both_are_closed_by_one_deadline(nobody: None):
+    plugins = [install_automatically(), install(batch_size=7, uri="mongodb://127.0.0.1:2/")]
+    asyncio.run(send())
+    begun = time.monotonic()
+    assert uninstall(2) is False
+    assert time.monotonic() - begun < 3.5  # not two times two
+    assert [plugin and plugin.stats.lost for plugin in plugins] == [{"shutdown": 1}] * 2
+
+
+def test_what_closing_one_raises_leaves_none_open(nobody: None, mock_database: Any):
+    automatic = install_automatically()
+    assert automatic is not None
+    own = install(database=mock_database, batch_size=7)
+
+    class Interrupting:
+        @hookimpl
+        def ocpp_session_closed(self, session: Any) -> None:
+            wait_until(lambda: own._capture not in SEAM.captures)
+            _thread.interrupt_main()
+
+    own.register(Interrupting())
+    asyncio.run(send())
+    with pytest.raises(KeyboardInterrupt):
+        uninstall(10)
+    assert not SEAM.captures
+    assert automatic.health.reason == "the plugin is not started"
+    own.close_now(10)
+
+
 # -- auto ---------------------------------------------------------------------------------------------------------
 
 AUTO = "import ocpp_mongo_plugin.auto\n"
@@ -343,6 +376,129 @@ def test_what_is_wrong_is_one_warning_and_the_program_runs(before: str, variable
     assert "secret" not in said
 
 
+@pytest.mark.programs
+def test_what_imported_a_part_of_ocpp_before_auto_is_recorded():
+    told = {"OCPP_MONGO_AUTO": "1", "OCPP_MONGO_URI": NOBODY, "OCPP_MONGO_LOG": os.devnull}
+    told["OCPP_MONGO_SHUTDOWN_TIMEOUT"] = "0"
+    assert program(f"import ocpp.exceptions\n{AUTO}{WORK}{CAPTURED}", **told) == (0, "10\n", "")
+
+
+WORKERS = "import multiprocessing.spawn\nfrom ocpp_mongo_plugin import children\nprint(children._following.module)\n"
+
+
+@pytest.mark.programs
+@pytest.mark.parametrize("library", ["", "import multiprocessing.spawn\n", "import ocpp.exceptions\n"])
+def test_uninstall_has_the_last_word_until_install(library: str):
+    told = {"OCPP_MONGO_AUTO": "1", "OCPP_MONGO_URI": NOBODY, "OCPP_MONGO_LOG": os.devnull}
+    told["OCPP_MONGO_SHUTDOWN_TIMEOUT"] = "0"
+    off = f"{AUTO}{library}from ocpp_mongo_plugin import install, uninstall\nuninstall()\n"
+    on = "own = install()\nwork('CP1')\nprint(own.stats.captured)\n"
+    assert program(f"{off}{WORK}{CAPTURED}{WORKERS}{on}", **told)[:2] == (0, "None\nNone\n10\n")
+
+
+@pytest.mark.programs
+def test_the_program_warns_as_without_us():
+    code = "import warnings\ndef say():\n    warnings.warn('said')\nsay()\nimport ocpp.charge_point\nsay()\n"
+    told = {"OCPP_MONGO_URI": NOBODY, "OCPP_MONGO_LOG": os.devnull, "OCPP_MONGO_SHUTDOWN_TIMEOUT": "0"}
+    alone = program(AUTO + code, **told)
+    assert alone[2].count("said") == 1
+    assert program(AUTO + code, OCPP_MONGO_AUTO="1", **told) == alone
+
+
+@pytest.mark.programs
+def test_our_libraries_have_nothing_to_warn_of(tmp_path: Path):
+    told = {"OCPP_MONGO_AUTO": "1", "OCPP_MONGO_URI": NOBODY, "OCPP_MONGO_LOG": str(tmp_path / "log")}
+    told |= {"PYTHONWARNINGS": "error", "OCPP_MONGO_SHUTDOWN_TIMEOUT": "0"}
+    assert program(AUTO + WORK + CAPTURED, **told) == (0, "10\n", "")
+    assert "not recorded" not in (tmp_path / "log").read_text()
+
+
+@pytest.mark.programs
+def test_a_log_that_cannot_be_opened_is_nothing_to_the_program(tmp_path: Path):
+    told = {"OCPP_MONGO_AUTO": "1", "OCPP_MONGO_LOG": str(tmp_path / "none" / "log")}
+    assert program(AUTO + WORK + CAPTURED, OCPP_MONGO_SHUTDOWN_TIMEOUT="0", **told) == (0, "10\n", "")
+
+
+class Raising(logging.Handler):
+    """A handler of the program that raises."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.told: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.told.append(record.getMessage())
+        raise RuntimeError
+
+
+def test_a_log_of_the_program_that_raises_costs_nobody_anything(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("OCPP_MONGO_SHUTDOWN_TIMEOUT", "0")
+    log = logging.getLogger("ocpp_mongo_plugin")
+    handler = Raising()
+    log.addHandler(handler)
+    try:
+        plugin = install(operation_timeout=1)
+        asyncio.run(send())
+        wait_until(lambda: len(handler.told) == 2)
+        assert handler.told[0].startswith("OCPP_MONGO_URI is not set")
+        assert plugin.health.state == "degraded"
+        assert uninstall(0) is False
+    finally:
+        log.removeHandler(handler)
+
+
+def test_who_waits_for_an_import_and_was_overtaken_lets_it_pass(monkeypatch: pytest.MonkeyPatch):
+    class Overtaken(list):  # type: ignore[type-arg]
+        """Finders, of which another thread takes one out between a look and the taking."""
+
+        def __contains__(self, _one: object) -> bool:
+            return True
+
+    monkeypatch.setattr(sys, "meta_path", Overtaken(sys.meta_path))
+    assert auto._Watch().find_spec("ocpp") is None
+
+
+DEADLOCK = """
+import os, sys, threading
+sys.path.insert(0, {tests!r})
+import ocpp_mongo_plugin.auto
+from ocpp_mongo_plugin import install
+from waiting import wait_until
+from wrapt import register_post_import_hook
+
+def waits_for_the_import():
+    frame = sys._current_frames().get(installing.ident)
+    while frame is not None:
+        if frame.f_code.co_name == "acquire" and getattr(frame.f_locals.get("self"), "name", "") == "ocpp.charge_point":
+            return True
+        frame = frame.f_back
+    return False
+
+def hold(module):
+    installing.start()
+    wait_until(waits_for_the_import)
+
+def work():
+    import ocpp.v16
+
+installing = threading.Thread(target=install, daemon=True)
+importing = threading.Thread(target=work, daemon=True)
+register_post_import_hook(hold, "ocpp.charge_point")
+importing.start()
+importing.join(10)
+installing.join(10)
+print(importing.is_alive(), installing.is_alive(), flush=True)
+os._exit(0)
+"""
+
+
+@pytest.mark.programs
+def test_a_thread_that_imports_ocpp_and_one_that_installs_do_not_wait_for_each_other():
+    told = {"OCPP_MONGO_AUTO": "1", "OCPP_MONGO_URI": NOBODY, "OCPP_MONGO_LOG": os.devnull}
+    code = DEADLOCK.format(tests=str(Path(__file__).parent))
+    assert program(code, OCPP_MONGO_LOAD_PLUGINS="0", **told) == (0, "False False\n", "")
+
+
 async def test_the_log_of_the_program_has_nothing_of_the_drivers(
     mongo_uri: str, database_name: str, plain: Any, caplog: pytest.LogCaptureFixture
 ):
@@ -350,6 +506,8 @@ async def test_the_log_of_the_program_has_nothing_of_the_drivers(
     install(mongo_uri, database_name)
     await send()
     assert uninstall(10) is True
-    assert [record for record in caplog.records if record.name.startswith("pymongo")] == []
+    of_drivers = [record.getMessage() for record in caplog.records if record.name.startswith("pymongo")]
+    of_the_test = str(plain.client._topology._topology_id)  # its heartbeats go on
+    assert [told for told in of_drivers if of_the_test not in told] == []
     assert plain.ocpp_messages.count_documents({}) == 1
     assert [record for record in caplog.records if record.name == "pymongo.command"] != []

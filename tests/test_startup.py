@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import pickle
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 import ocpp_mongo_plugin
+from ocpp_mongo_plugin import children
 
 COMMANDS = ("", "run", "plugins", "demo", "import", "stats", "estimate", "init", "doctor", "roles", "forget")
 HEAVY = ("rich", "pydantic", "pymongo", "bson", "motor", "beanie", "ocpp", "websockets", "pluggy", "asyncio")
@@ -52,3 +55,18 @@ def test_help_loads_the_command_line_and_no_more(command: str):
     loaded = {name.partition(".")[0] for name in found} & set(HEAVY)
     # Some versions of typer look at the options of one command through pydantic.
     assert loaded <= ({"pydantic"} if command else set())
+
+
+def test_a_worker_keeps_the_path_of_its_program(monkeypatch: pytest.MonkeyPatch):
+    place = str(Path(children.__file__).parent.parent)
+    for path in (["own", place, "other"], [place, "own"], ["own"]):
+        monkeypatch.setattr(sys, "path", [*path])
+        monkeypatch.delenv("OCPP_MONGO_AUTO", raising=False)
+        pickle.loads(pickle.dumps(children._Entrance()))  # noqa: S301 - our own
+        assert sys.path == path
+
+
+def test_where_there_is_no_fork_it_is_imported_all_the_same():
+    assert "ocpp_mongo_plugin.plugin" in modules_after(
+        "import os\ndel os.fork, os.register_at_fork\nimport ocpp_mongo_plugin.plugin"
+    )
