@@ -15,7 +15,8 @@ import functools
 import threading
 from collections.abc import AsyncGenerator, Callable
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any, TypeAlias, cast
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, cast
 
 import pymongo
 from pymongo.asynchronous.database import AsyncDatabase
@@ -34,6 +35,7 @@ Writing: TypeAlias = "tuple[Database[Any], Callable[[], None] | None]"
 
 _CLOSING = 2.0
 """Seconds that closing a client may take, which tells the server which sessions are over."""
+_DRIVER = str(Path(pymongo.__file__).parent)
 _NOT_FOR_TWINS = frozenset({"connect", "document_class", "event_listeners", "type_registry", "tz_aware"})
 
 
@@ -48,63 +50,89 @@ def reads_with_motor() -> bool:
     return not hasattr(beanie.Document, "get_pymongo_collection")
 
 
+class _Reading(NamedTuple):
+    """A client that reads, its loop, and the generator that closes it."""
+
+    loop: asyncio.AbstractEventLoop
+    client: Any
+    life: AsyncGenerator[None]
+
+
 class ByUri:
     """MongoDB by its connection string: each thread and each loop has a client of its own."""
 
     def __init__(self, host: str | list[str] | None, name: str, **options: Any) -> None:
         """Open clients of ``host``, a URI as a rule, with ``options``, and of those the database ``name``."""
         self._host, self._name, self._options = host, name, options
-        self._opened: list[tuple[asyncio.AbstractEventLoop, AsyncGenerator[None]]] = []
+        self._opened: dict[object, _Reading] = {}
 
     def writing(self) -> Writing:
         """Open the database that the calling thread writes to."""
-        listeners = [kept_out_of_log()]
-        client: pymongo.MongoClient[Any] = pymongo.MongoClient(self._host, event_listeners=listeners, **self._options)
+        client: pymongo.MongoClient[Any]
+        with kept_out_of_log() as opening:
+            client = pymongo.MongoClient(self._host, event_listeners=[opening.listener], **self._options)
+            opening.learn(client)
         return client[self._name], client.close
 
-    async def reading(self) -> Any:
-        """Open a database that the installed Beanie reads on the running loop; it is closed with that, or before."""
-        client: Any
-        if reads_with_motor():
-            from motor.motor_asyncio import AsyncIOMotorClient  # noqa: PLC0415 - Beanie 2 comes without it
+    async def reading(self, at_end: Callable[[], object] = lambda: None) -> Any:
+        """Open a database that the installed Beanie reads on the running loop; it is closed with that, or before.
 
-            client = AsyncIOMotorClient(self._host, **self._options)
-        else:
-            client = pymongo.AsyncMongoClient(self._host, **self._options)
-        open_client = _open(client)
-        await anext(open_client)
-        self._opened.append((asyncio.get_running_loop(), open_client))
+        ``at_end`` is called when it is closed.
+        """
+        for key, one in list(self._opened.items()):
+            if one.loop.is_closed():
+                self._opened.pop(key, None)
+                _begin_closing(one)
+        client: Any
+        with kept_out_of_log() as opening:
+            if reads_with_motor():
+                from motor.motor_asyncio import AsyncIOMotorClient  # noqa: PLC0415 - Beanie 2 comes without it
+
+                client = AsyncIOMotorClient(self._host, event_listeners=[opening.listener], **self._options)
+            else:
+                client = pymongo.AsyncMongoClient(self._host, event_listeners=[opening.listener], **self._options)
+                await client.aconnect()  # a URI of mongodb+srv makes its topology only now
+            opening.learn(client)
+        key = object()
+        life = self._live(client, key, at_end)
+        await anext(life)
+        self._opened[key] = _Reading(asyncio.get_running_loop(), client, life)
         return client[self._name]
 
+    async def _live(self, client: Any, key: object, at_end: Callable[[], object]) -> AsyncGenerator[None]:
+        """Close a client when its loop ends: ``asyncio.run`` closes the generators that began on its loop."""
+        try:
+            yield
+        finally:
+            self._opened.pop(key, None)
+            at_end()
+            await _closed(client)
+
     async def close(self) -> None:
-        """Close what ``reading`` opened, each client on its own loop."""
-        opened, self._opened = self._opened, []
-        for loop, open_client in opened:
-            if loop.is_running() and loop is not asyncio.get_running_loop():
-                closing = asyncio.run_coroutine_threadsafe(open_client.aclose(), loop)
-                await asyncio.wait([asyncio.wrap_future(closing)], timeout=_CLOSING)
-            else:
-                await open_client.aclose()
+        """Close what ``reading`` opened, each client on its own loop, within a bound."""
+        closings = [asyncio.wrap_future(_begin_closing(one)) for one in self._taken()]
+        if closings:
+            await asyncio.wait(closings, timeout=_CLOSING)
 
     def close_now(self) -> None:
         """Do what ``close`` does where nothing can be awaited, from any thread."""
-        opened, self._opened = self._opened, []
-        for loop, open_client in opened:
-            closing = _exhausted(open_client)
-            if loop.is_running():
-                done = asyncio.run_coroutine_threadsafe(closing, loop)
-                if asyncio._get_running_loop() is not loop:  # noqa: SLF001 - public, but for its name
-                    concurrent.futures.wait([done], timeout=_CLOSING)
-            else:
-                # Here may be another loop that runs, and a thread has one loop at most.
-                thread = threading.Thread(target=asyncio.run, args=(closing,), daemon=True)
-                thread.start()
-                thread.join(_CLOSING)
+        own = asyncio._get_running_loop()  # noqa: SLF001 - public, but for its name
+        # What is closed on the caller's own loop is so as soon as the caller lets that go on.
+        closings = [(one.loop, _begin_closing(one)) for one in self._taken()]
+        concurrent.futures.wait([closing for loop, closing in closings if loop is not own], timeout=_CLOSING)
+
+    def _taken(self) -> list[_Reading]:
+        """Return what is open, for this caller alone."""
+        taken = []
+        with contextlib.suppress(KeyError):
+            while True:
+                taken.append(self._opened.popitem()[1])
+        return taken
 
     def forked(self) -> list[object]:
         """In a child process: forget the clients, and return them, since they must live on but not be closed."""
-        opened, self._opened = self._opened, []
-        return list(opened)
+        opened, self._opened = self._opened, {}
+        return list(opened.values())
 
 
 class ByHandle:
@@ -127,7 +155,7 @@ class ByHandle:
         self.handle = handle
         """As it was given."""
 
-    async def reading(self) -> Any:
+    async def reading(self, at_end: Callable[[], object] = lambda: None) -> Any:  # noqa: ARG002 - it never ends
         """Return the database that the installed Beanie reads."""
         return self.handle
 
@@ -173,20 +201,79 @@ def collection_of(document: type[Document]) -> AsyncCollection[dict[str, Any]]:
     )
 
 
-async def _exhausted(open_client: AsyncGenerator[None]) -> None:
-    await open_client.aclose()
+# -- how a client that reads is closed --------------------------------------------------------------------------
 
 
-async def _open(client: Any) -> AsyncGenerator[None]:
-    """Close a client when its loop ends: ``asyncio.run`` closes the generators that began on its loop."""
+def _begin_closing(one: _Reading) -> concurrent.futures.Future[None]:
+    """Begin to close a client on its own loop, from any thread; return what tells when that is over."""
+    loop = one.loop
+    if loop.is_running():
+        closing = _ended(one.life)
+        try:
+            return asyncio.run_coroutine_threadsafe(closing, loop)
+        except RuntimeError:  # it was closed just now
+            closing.close()
+    done: concurrent.futures.Future[None] = concurrent.futures.Future()
+    if not loop.is_closed() and any(not _is_of_driver(task) for task in asyncio.all_tasks(loop)):
+        # What the program left there goes on when the program lets it, and on the thread that it lets it.
+        with contextlib.suppress(RuntimeError):  # it was closed just now
+            loop.call_soon_threadsafe(lambda: asyncio.ensure_future(_ended(one.life)))
+        done.set_result(None)
+        return done
+
+    def work() -> None:
+        with contextlib.suppress(Exception):
+            _close_idle(one)
+        done.set_result(None)
+
     try:
-        yield
+        threading.Thread(target=work, name="ocpp-mongo-close", daemon=True).start()
+    except RuntimeError:  # the interpreter ends
+        done.set_result(None)
+    return done
+
+
+def _close_idle(one: _Reading) -> None:
+    """Close a client whose loop does not run, on a thread that has no other loop."""
+    if one.loop.is_closed():
+        _drop(one)
+        return
+    closing = _ended(one.life)
+    try:
+        one.loop.run_until_complete(closing)
     finally:
-        # Its loop may have ended in another way, and its tasks and sockets with it.
-        with contextlib.suppress(Exception), pymongo.timeout(_CLOSING):
-            closing = client.close()
-            if closing is not None:  # Motor's closes at once
-                await closing
+        closing.close()  # where the program closed the loop, or let it run, in this moment
+
+
+def _drop(one: _Reading) -> None:
+    """Let go of a client whose loop was closed under it, so that nothing of PyMongo's can be awaited any more."""
+    if reads_with_motor():
+        asyncio.run(_closed(one.client))
+        return
+    for task in asyncio.all_tasks(one.loop):
+        if _is_of_driver(task):
+            # Else asyncio says of each that it was destroyed but is pending.
+            task._log_destroy_pending = False  # type: ignore[attr-defined]  # noqa: SLF001 - as asyncio.gather does
+    one.client._closed = True  # noqa: SLF001 - else it warns that it is not
+
+
+def _is_of_driver(task: asyncio.Task[Any]) -> bool:
+    code = getattr(task.get_coro(), "cr_code", None)
+    return code is not None and code.co_filename.startswith(_DRIVER)
+
+
+async def _ended(life: AsyncGenerator[None]) -> None:
+    with contextlib.suppress(Exception):
+        await asyncio.wait_for(life.aclose(), _CLOSING)
+
+
+async def _closed(client: Any) -> None:
+    # Its loop may have ended in another way, and its tasks and sockets with it. To wait for a server that does not
+    # answer must leave time to end the tasks.
+    with contextlib.suppress(Exception), pymongo.timeout(_CLOSING / 2):
+        closing = client.close()
+        if closing is not None:  # Motor's closes at once
+            await closing
 
 
 # -- handles ----------------------------------------------------------------------------------------------------

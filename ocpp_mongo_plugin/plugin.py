@@ -115,7 +115,12 @@ class MongoPlugin:
         )
         self._sink: Sink | None = None
         self._buffer: Buffer | None = None
-        self._is_child = False
+        # Held while recording changes from off to on or back, never while anything is waited for: the first frame of a
+        # child process takes it. ChargePoints are patched and restored outside, since a frame holds its session's lock.
+        self._life = threading.RLock()
+        self._is_child = self._is_closing = False
+        self._at_end_of_worker: Any = None
+        self._follows_workers = False
         self._has_uri = handle is None and self.settings.has_uri
         self.gives_way = False
         """Whether ChargePoints that another plugin records into the same collections are left to that one."""
@@ -134,18 +139,39 @@ class MongoPlugin:
         await self.close()
 
     async def start(self) -> None:
-        """Begin to record. Does not wait for MongoDB. Starting twice changes nothing."""
+        """Begin to record. Does not wait for MongoDB. Starting twice changes nothing.
+
+        Raises:
+            ImportError: the ``ocpp`` library is not there, or broken.
+        """
         self.load_readers()
         self.start_now()
 
     def start_now(self) -> None:
-        """Do what ``start`` does, from any thread, with a loop or without one."""
-        if self._sink is not None:
-            return
-        self._set_up()
-        _started_plugins.add(self)
+        """Do what ``start`` does, from any thread, with a loop or without one.
+
+        While the plugin is being closed, it changes nothing.
+
+        Raises:
+            ImportError: the ``ocpp`` library is not there, or broken. Nothing is left on then.
+        """
+        with self._life:
+            self._start_in_child()
+            begins = self._sink is None
+            if begins:
+                _started_plugins.add(self)
+                self._set_up()
+            elif self._is_closing:
+                return
+        try:
+            self._capture.enable()
+        except BaseException:
+            if begins:
+                self.close_now(0)
+            raise
+        if self._is_closing or self._sink is None:
+            self._capture.disable()  # another thread closes it, and may have looked before there was anything to stop
         _arrange()
-        self._capture.enable()
 
     def load_readers(self) -> None:
         """Import what reading takes, now: at the first read it would hold up the program's loop."""
@@ -176,8 +202,8 @@ class MongoPlugin:
         self._persistence.offer = self._buffer.offer
         self._hooks.start()
         self._sink.start()
-        atexit.unregister(self._at_exit)
-        atexit.register(self._at_exit)
+        atexit.unregister(self.close_now)
+        atexit.register(self.close_now)
         self._stay_to_the_end_of_a_worker()
 
     def _stay_to_the_end_of_a_worker(self) -> None:
@@ -185,9 +211,12 @@ class MongoPlugin:
         util, process = (sys.modules.get(f"multiprocessing.{name}") for name in ("util", "process"))
         if util is None or process is None:
             return
-        # A worker of a fork server forgets, as it begins, what was to be done at the end of the server.
-        util.register_after_fork(self, partial(_finish_with_worker, process, util))
-        _finish_with_worker(process, util, self)
+        if not self._follows_workers:
+            # A worker of a fork server forgets, as it begins, what was to be done at the end of the server.
+            util.register_after_fork(self, _stay_in_forked_worker)
+            self._follows_workers = True
+        if self._at_end_of_worker is None and process.parent_process() is not None:
+            self._at_end_of_worker = util.Finalize(None, self.close_now, exitpriority=_LAST)
 
     def _open_journal(self) -> Journal | None:
         """Return the journal that these settings ask for; None for memory, or, after a warning, where it cannot be."""
@@ -263,11 +292,10 @@ class MongoPlugin:
             timeout: seconds; ``shutdown_timeout`` when None. What is not stored by then stays in the journal for
                 the next start; without a journal it is lost, and counted.
         """
-        sink = self._sink
+        limit = self.settings.shutdown_timeout if timeout is None else timeout
+        sink = self._stop()
         if sink is None:
             return True
-        limit = self.settings.shutdown_timeout if timeout is None else timeout
-        self._stop_capture()
         try:
             ended = await sink.close(limit)
         finally:
@@ -277,57 +305,82 @@ class MongoPlugin:
         return ended and _stored_all(sink)
 
     def close_now(self, timeout: float | None = None) -> bool:
-        """Do what ``close`` does, from any thread, with a loop or without one; the caller's thread waits for it."""
-        sink = self._sink
+        """Do what ``close`` does, from any thread, with a loop or without one; the caller's thread waits for it.
+
+        Args:
+            timeout: seconds; ``shutdown_timeout`` when None. What is not stored by then stays in the journal for
+                the next start; without a journal it is lost, and counted.
+
+        Returns:
+            Whether all that waited was stored. True where nothing was started, and in the child of a fork that has
+            captured nothing: what waits there is its parent's.
+        """
+        limit = self.settings.shutdown_timeout if timeout is None else timeout
+        sink = self._stop()
         if sink is None:
             return True
-        limit = self.settings.shutdown_timeout if timeout is None else timeout
-        self._stop_capture()
         sink.begin_close(limit)
         ended = sink.join(limit)
         self._finish(sink)
         self._driver.close_now()
         return ended and _stored_all(sink)
 
-    def _stop_capture(self) -> None:
-        self._capture.close_sessions("recording stopped")
-        self._capture.disable()
+    def _stop(self) -> Sink | None:
+        """Capture nothing more; return what carries what waits, and is to be closed; None where nothing does."""
+        with self._life:
+            sink, was_child = self._sink, self._is_child
+            if was_child:
+                self._is_child = False
+                self._persistence.offer = _taken_by_nobody
+            self._is_closing = sink is not None
+        if sink is not None or was_child:
+            self._capture.close_sessions("recording stopped")
+            self._capture.disable()
+        if was_child:
+            self._leave()
+        return sink
 
     def _finish(self, sink: Sink) -> None:
-        atexit.unregister(self._at_exit)
+        with self._life:
+            if self._sink is not sink:
+                return  # another thread closed it as well
+            self._last = sink.statistics()
+            self._sink = None
+            self._is_closing = False
+            self._leave()
+
+    def _leave(self) -> None:
+        atexit.unregister(self.close_now)
+        if self._at_end_of_worker is not None:
+            self._at_end_of_worker.cancel()
+            self._at_end_of_worker = None
         _started_plugins.discard(self)
         _arrange()
-        self._last = sink.statistics()
-        self._sink = None
         self._documents.clear()
-
-    def _at_exit(self) -> None:
-        """Store what waits when the program ends without closing us."""
-        sink = self._sink
-        if sink is None:
-            return
-        self._stop_capture()
-        sink.begin_close(self.settings.shutdown_timeout)
-        sink.join(self.settings.shutdown_timeout)
-        self._last = sink.statistics()
-        self._sink = None
 
     def _forked(self) -> None:
         """In a child process: what waits is the parent's. The first frame of the child starts everything anew."""
-        self._redacting = threading.RLock()
+        self._life, self._redacting = threading.RLock(), threading.RLock()
         self._hooks.forked()
         # Its driver must not be closed: its sockets are the parent's. So it is kept, and not used again.
         _of_parents.append((self._sink, *self._driver.forked(), *self._documents.values()))
         self._documents = WeakKeyDictionary()
+        # Whoever was starting or closing it in the parent is not here to go on with that.
+        self._is_child = self._is_child or (self._sink is not None and not self._is_closing)
         self._sink, self._buffer = None, None
-        self._is_child = True
-        self._persistence.offer = self._first_offer_of_child
+        self._is_closing = False
+        self._at_end_of_worker = None
+        self._persistence.offer = self._first_offer_of_child if self._is_child else _taken_by_nobody
+        if not self._is_child:
+            self._capture.disable()
 
     def _first_offer_of_child(self, item: Item) -> bool:
-        return self._started().buffer.offer(item)
+        self._start_in_child()
+        buffer = self._buffer
+        return buffer is not None and buffer.offer(item)
 
     def _start_in_child(self) -> None:
-        with self._redacting:
+        with self._life:
             if self._is_child:
                 self._set_up()
                 self._is_child = False
@@ -472,7 +525,15 @@ class MongoPlugin:
         self._flushed(limit, await self._started().flush(limit))
 
     def flush_now(self, timeout: float | None = None) -> None:
-        """Do what ``flush`` does, from any thread, with a loop or without one; the caller's thread waits for it."""
+        """Do what ``flush`` does, from any thread, with a loop or without one; the caller's thread waits for it.
+
+        Args:
+            timeout: seconds; ``operation_timeout`` when None.
+
+        Raises:
+            StoreUnavailableError: it took longer.
+            NotStartedError: the plugin is not started.
+        """
         limit = self.settings.operation_timeout if timeout is None else timeout
         self._flushed(limit, self._started().flush_now(limit))
 
@@ -499,9 +560,12 @@ class MongoPlugin:
         if bound is None:
             from ocpp_mongo_plugin.documents import bind  # noqa: PLC0415 - see load_readers
 
+            for other in [other for other in self._documents if other.is_closed()]:
+                self._documents.pop(other, None)
             bound = bind(self.settings)
             with translated("reading"):
-                await bound.init(await self._driver.reading())
+                # The classes hold their client, and that its loop: they would keep the key that they are kept by.
+                await bound.init(await self._driver.reading(partial(self._documents.pop, loop, None)))
             self._documents[loop] = bound
         return bound
 
@@ -656,9 +720,13 @@ def _address(host: str) -> str:
     return f"{'localhost' if name in _LOOPBACK else name}:{port or 27017}"
 
 
-def _finish_with_worker(process: Any, util: Any, plugin: MongoPlugin) -> None:
-    if process.parent_process() is not None:
-        util.Finalize(None, plugin._at_exit, exitpriority=_LAST)  # noqa: SLF001 - of this module
+def _stay_in_forked_worker(plugin: MongoPlugin) -> None:
+    if plugin._is_child:  # noqa: SLF001 - of this module
+        plugin._stay_to_the_end_of_a_worker()  # noqa: SLF001 - of this module
+
+
+def _taken_by_nobody(_item: object) -> bool:
+    return False
 
 
 def _stored_all(sink: Sink) -> bool:
@@ -729,7 +797,7 @@ class _Persistence:
     """Our own plugin of the frame hooks: what was captured goes into the buffer."""
 
     def __init__(self) -> None:
-        self.offer: Callable[[Any], bool] = lambda _item: False
+        self.offer: Callable[[Any], bool] = _taken_by_nobody
 
     @hookimpl(tryfirst=True)
     def ocpp_frame_sent(self, frame: Frame) -> None:

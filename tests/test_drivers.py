@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import logging
 import subprocess
 import sys
 import threading
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -96,8 +99,8 @@ async def test_the_twin_tells_the_hosts_listeners_nothing(client_of: Callable[..
         started = succeeded = failed = print
 
     given = client_of("pymongo", "mongodb://127.0.0.1:1/", event_listeners=[Listener()], document_class=SON)
-    with written_by(given) as twin:
-        assert twin.options.event_listeners == [kept_out_of_log()]
+    with written_by(given) as twin, kept_out_of_log() as opening:
+        assert twin.options.event_listeners == [opening.listener]
     assert twin.codec_options.document_class is dict
 
 
@@ -191,6 +194,105 @@ gc.collect()
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
+@pytest.mark.mongod
+@pytest.mark.parametrize(
+    "close", ["asyncio.run(plugin.close())", "plugin.close_now()", ""], ids=["await", "now", "exit"]
+)
+@pytest.mark.parametrize("end", ["", "loop.close()"], ids=["idle", "closed"])
+def test_a_client_of_a_loop_that_does_not_run_is_let_go_of(mongo_uri: str, database_name: str, close: str, end: str):
+    """In a program of its own, since asyncio tells of tasks that are left when they are collected, or at the end."""
+    program = f"""
+import asyncio, gc, threading
+from ocpp_mongo_plugin import MongoPlugin
+
+plugin = MongoPlugin({mongo_uri!r}, {database_name!r})
+plugin.start_now()
+loop = asyncio.new_event_loop()
+loop.run_until_complete(plugin.messages.find())
+{end}
+{close}
+if {close!r}:
+    assert not asyncio.all_tasks(loop) or loop.is_closed()
+    for one in [one for one in threading.enumerate() if one.name.startswith("ocpp-mongo")]:
+        one.join(5)
+        assert not one.is_alive(), one.name
+    loop.close()
+    del plugin
+    gc.collect()
+"""
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=20)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_what_the_program_left_on_an_idle_loop_goes_on_when_the_program_lets_it(mongo_uri: str, database_name: str):
+    loop, ran_on = asyncio.new_event_loop(), []
+    plugin = MongoPlugin(mongo_uri, database_name)
+    plugin.start_now()
+
+    async def work() -> None:
+        await asyncio.sleep(0)
+        ran_on.append(threading.current_thread())
+
+    loop.run_until_complete(plugin.messages.find())
+    task = loop.create_task(work())
+    assert asyncio.run(plugin.close()) is True
+    assert not ran_on
+    loop.run_until_complete(task)
+    assert ran_on == [threading.current_thread()]
+    loop.run_until_complete(wait_until_async(lambda: len(asyncio.all_tasks()) == 1))  # that of this wait
+    loop.close()
+
+
+@pytest.mark.filterwarnings("ignore:.*unclosed")  # of a loop that was closed under its sockets: that says so itself
+def test_a_loop_that_is_over_is_not_kept(mongo_uri: str, database_name: str):
+    loops = []
+    plugin = MongoPlugin(mongo_uri, database_name)
+    plugin.start_now()
+
+    async def look() -> None:
+        loops.append(weakref.ref(asyncio.get_running_loop()))
+        await plugin.messages.find()
+
+    def look_and_close() -> None:
+        loop = asyncio.new_event_loop()
+        loop.run_until_complete(look())
+        loop.close()
+
+    look_and_close()
+    for _ in range(3):
+        asyncio.run(look())
+    assert not plugin._driver._opened
+    gc.collect()
+    assert [loop() for loop in loops] == [None] * 4
+    assert plugin.close_now() is True
+
+
+async def test_the_log_has_nothing_of_the_clients_that_read(
+    mongo_uri: str, plain: Any, caplog: pytest.LogCaptureFixture
+):
+    caplog.set_level(logging.DEBUG)
+    async with MongoPlugin(mongo_uri, plain.name) as plugin:
+        plugin.record("CP1", "sent", "[]")
+        assert len(await plugin.messages.find()) == 1
+        assert await asyncio.to_thread(lambda: asyncio.run(plugin.messages.count())) == 1
+    assert [record.getMessage() for record in caplog.records if record.name.startswith("pymongo")] == []
+    plain.client.admin.command("ping")
+    assert [record for record in caplog.records if record.name == "pymongo.command"] != []
+
+
+async def test_a_client_that_writes_for_long_stays_out_of_the_log_however_many_come_and_go(
+    mongo_uri: str, caplog: pytest.LogCaptureFixture
+):
+    writing, close = ByUri(mongo_uri, "lab").writing()
+    for _ in range(60):
+        ByUri("mongodb://127.0.0.1:1/", "lab", connect=False).writing()[1]()
+    caplog.set_level(logging.DEBUG)
+    writing.command("ping")
+    close()
+    assert [record.getMessage() for record in caplog.records if record.name.startswith("pymongo")] == []
+
+
 async def test_a_uri_that_cannot_be_used_is_the_drivers_error():
     with pytest.raises(ConfigurationError):
         ByUri("mongodb://127.0.0.1:1/?tls=true&tlsInsecure=true&tlsAllowInvalidCertificates=true", "lab").writing()
@@ -207,10 +309,10 @@ async def test_what_a_child_process_must_not_close_is_handed_over(mongo_uri: str
     reader = ByUri(mongo_uri, database_name)
     database = await reader.reading()
     await database.command("ping")
-    ((_, open_client),) = reader.forked()
+    (kept,) = reader.forked()
     await reader.close()
     assert (await database.command("ping"))["ok"] == 1
-    await open_client.aclose()
+    await kept.life.aclose()
     with pytest.raises(InvalidOperation):
         await database.command("ping")
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import ocpp.charge_point
@@ -513,6 +515,64 @@ def test_several_loops_in_several_threads(mock_database: Any):
         return [sorted(m.sequence for m in messages) for messages in found]
 
     assert asyncio.run(look()) == [list(range(200))] * 8
+
+
+def test_many_threads_that_start_it_start_one_sink(mock_database: Any):
+    plugin = MongoPlugin(database=mock_database)
+    gate = threading.Barrier(8)
+
+    def take_part() -> None:
+        gate.wait()
+        plugin.start_now()
+        plugin.record("CP1", "sent", "[]")
+
+    threads = [threading.Thread(target=take_part) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [one.name for one in threading.enumerate()].count("ocpp-mongo-sink") == 1
+    assert plugin.stats.captured == 8
+    assert plugin.close_now() is True
+    assert plugin.stats.stored == 8
+
+
+def test_starting_and_closing_at_once_ends_on_or_off_but_not_between(mock_database: Any):
+    plugin, before = MongoPlugin(database=mock_database), dict(vars(ocpp.charge_point.ChargePoint))
+    gate = threading.Barrier(2)
+
+    def close() -> None:
+        gate.wait()
+        plugin.close_now()
+
+    for _ in range(20):
+        thread = threading.Thread(target=close)
+        thread.start()
+        gate.wait()
+        plugin.start_now()
+        thread.join()
+        is_patched = dict(vars(ocpp.charge_point.ChargePoint)) != before
+        assert is_patched is (plugin.health.state != "down")
+    plugin.close_now()
+    assert dict(vars(ocpp.charge_point.ChargePoint)) == before
+    wait_until(lambda: "ocpp-mongo-sink" not in [one.name for one in threading.enumerate()])
+
+
+def test_what_cannot_be_patched_leaves_nothing_on(mock_database: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    plugin = MongoPlugin(database=mock_database, durability="journal", journal_directory=tmp_path)
+    with monkeypatch.context() as broken:
+        broken.setitem(sys.modules, "ocpp.charge_point", None)
+        with pytest.raises(ImportError):
+            plugin.start_now()
+    assert plugin.health.state == "down"
+    with pytest.raises(NotStartedError):
+        plugin.record("CP1", "sent", "[]")
+    assert [one.name for one in threading.enumerate()].count("ocpp-mongo-sink") == 0
+    assert not list(tmp_path.rglob("*.journal*"))
+    plugin.start_now()
+    plugin.record("CP1", "sent", "[]")
+    assert plugin.close_now() is True
+    assert plugin.stats.stored == 1
 
 
 async def test_a_flush_that_closing_ends_says_so():

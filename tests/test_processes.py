@@ -232,3 +232,111 @@ async def test_a_tool_for_the_original_system_finds_its_fields(mongo_uri: str, p
     assert {"connector_id", "status", "current_transaction_id"} <= set(connector)
     value = plain.meter_values.find_one()
     assert {"station_id", "connector_id", "transaction_id", "measurand"} <= set(value["metadata"])
+
+
+# -- the children of a fork -------------------------------------------------------------------------------------
+
+FORKS = """
+import asyncio, os, threading
+import ocpp.charge_point
+from ocpp_mongo_plugin import MongoPlugin, install, uninstall
+
+def record(plugin):
+    plugin._capture.record("child", "received", '[2,"1","Heartbeat",{}]', "1.6")
+
+def sinks():
+    return [one for one in threading.enumerate() if one.name == "ocpp-mongo-sink"]
+
+before = dict(vars(ocpp.charge_point.ChargePoint))
+plugin = install()
+child = os.fork()
+if child:
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    uninstall()
+    raise SystemExit(code)
+"""
+STOPPED = (
+    FORKS.replace("{}", "{{}}")
+    + """
+assert {stop}
+assert dict(vars(ocpp.charge_point.ChargePoint)) == before
+record(plugin)
+assert not sinks()
+assert plugin.stats.captured == 0
+plugin.start_now()
+record(plugin)
+assert plugin.close_now()
+assert plugin.stats.stored == 1
+assert not sinks()
+"""
+)
+STARTED = (
+    FORKS.replace("{}", "{{}}")
+    + """
+{start}
+record(plugin)
+plugin.flush_now()
+plugin.record("child", "received", '[2,"2","Heartbeat",{{}}]', "1.6")
+assert len(sinks()) == 1
+assert plugin.stats.captured == 2
+assert uninstall()
+assert plugin.stats.stored == 2
+assert not sinks()
+"""
+)
+
+
+@pytest.mark.parametrize("stop", ["uninstall()", "plugin.close_now()", "asyncio.run(plugin.close())"])
+async def test_a_child_that_stops_recording_has_stopped(mongo_uri: str, plain: Any, stop: str):
+    async with program("-c", STOPPED.format(stop=stop), uri=mongo_uri, database=plain.name) as child:
+        assert await child.wait() == 0
+
+
+@pytest.mark.parametrize("start", ["plugin.start_now()", "assert install() is plugin", "plugin.start_now(); install()"])
+async def test_a_child_that_starts_recording_again_has_one_account(mongo_uri: str, plain: Any, start: str):
+    async with program("-c", STARTED.format(start=start), uri=mongo_uri, database=plain.name) as child:
+        assert await child.wait() == 0
+    assert plain.ocpp_messages.count_documents({"station_id": "child"}) == 2
+
+
+WORKER = """
+import asyncio, gc, multiprocessing, weakref
+from multiprocessing import util
+from mongomock_motor import AsyncMongoMockClient
+from ocpp_mongo_plugin import MongoPlugin
+
+def work(lived):
+    for _ in range(3):
+        plugin = MongoPlugin(database=AsyncMongoMockClient()["lab"])
+        lived.append(weakref.ref(plugin))
+        for _ in range(2):
+            plugin.start_now()
+            plugin.close_now()
+        del plugin
+    gc.collect()
+    assert [one() for one in lived] == [None] * len(lived), lived
+    assert not [key for key, one in util._finalizer_registry.items() if "MongoPlugin" in repr(one._callback)]
+
+def main():
+    old = MongoPlugin(database=AsyncMongoMockClient()["lab"])
+    old.start_now()
+    old.close_now()
+    del old
+    gc.collect()
+    for how in ("fork", "spawn"):
+        worker = multiprocessing.get_context(how).Process(target=work, args=([],))
+        worker.start()
+        worker.join()
+        assert worker.exitcode == 0
+    assert len([key for key in util._afterfork_registry if "ocpp_mongo" in repr(key)]) == 0
+
+if __name__ == "__main__":
+    main()
+"""
+
+
+async def test_a_worker_keeps_no_plugin_that_was_closed(tmp_path: Path):
+    script = tmp_path / "worker.py"
+    script.write_text(WORKER)
+    async with program(str(script), uri="mongodb://127.0.0.1:1/", database=None) as child:
+        assert await child.wait() == 0
