@@ -215,7 +215,8 @@ class MongoPlugin:
             # A worker of a fork server forgets, as it begins, what was to be done at the end of the server.
             util.register_after_fork(self, _stay_in_forked_worker)
             self._follows_workers = True
-        if self._at_end_of_worker is None and process.parent_process() is not None:
+        is_told = self._at_end_of_worker is not None and self._at_end_of_worker.still_active()
+        if not is_told and process.parent_process() is not None:
             self._at_end_of_worker = util.Finalize(None, self.close_now, exitpriority=_LAST)
 
     def _open_journal(self) -> Journal | None:
@@ -721,7 +722,8 @@ def _address(host: str) -> str:
 
 
 def _stay_in_forked_worker(plugin: MongoPlugin) -> None:
-    if plugin._is_child:  # noqa: SLF001 - of this module
+    # A worker of a fork server may have started it on its way to here, by importing ocpp.
+    if plugin._is_child or plugin._sink is not None:  # noqa: SLF001 - of this module
         plugin._stay_to_the_end_of_a_worker()  # noqa: SLF001 - of this module
 
 
