@@ -385,6 +385,9 @@ class MongoPlugin:
             if self._is_child:
                 self._set_up()
                 self._is_child = False
+                if self._sink is not None:
+                    # From Python 3.12 on no thread can begin once a process ends, which this one may do next.
+                    self._sink.wait_until_open(_OPENING)
 
     # -- recording ---------------------------------------------------------------------------------------------
 
@@ -701,6 +704,8 @@ _arranging = threading.RLock()
 _IN_PYTEST = {"PYTEST_CURRENT_TEST", "PYTEST_VERSION"}
 """While a test runs; and during the session, from pytest 8.2 on."""
 _LOOPBACK = ("127.0.0.1", "[::1]")
+_OPENING = 1.0
+"""Seconds that the first frame of a child is held up at most."""
 _LAST = -1000
 """After whatever a worker has left to do at its end."""
 

@@ -241,6 +241,7 @@ class Sink:
         self._thread: threading.Thread | None = None
         self._at_end: Callable[[bool], None] = lambda _stored: None
         self._store: Store | None = None
+        self._has_opened = threading.Event()
         self._prepared = False
         self._missing_indexes = 0
         self._abandoned: AbandonedJournal | None = None
@@ -254,6 +255,10 @@ class Sink:
         """Start the thread."""
         self._thread = threading.Thread(target=self._run, name="ocpp-mongo-sink", daemon=True)
         self._thread.start()
+
+    def wait_until_open(self, timeout: float) -> None:
+        """Wait until the driver is open, for ``timeout`` seconds at most; no server need answer for that."""
+        self._has_opened.wait(timeout)
 
     async def flush(self, timeout: float) -> bool:
         """Wait until all that was captured so far is stored; return False when that took longer than ``timeout``."""
@@ -748,6 +753,7 @@ class Sink:
     def _ready(self) -> Store:
         if self._store is None:
             self._store = self._connect()
+            self._has_opened.set()
         if not self._prepared:
             self._store.reach()  # a server that is not there is said soon, not after a whole operation timeout
             if self._settings.create_indexes:

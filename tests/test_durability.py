@@ -97,7 +97,8 @@ async def test_a_uri_means_a_journal_and_a_handle_or_nothing_means_memory(
     mock_database: Any, monkeypatch: pytest.MonkeyPatch
 ):
     assert MongoPlugin(NOWHERE).durability == "memory"  # under pytest
-    monkeypatch.delenv("PYTEST_CURRENT_TEST")
+    for name in ("PYTEST_CURRENT_TEST", "PYTEST_VERSION"):
+        monkeypatch.delenv(name, raising=False)
     assert MongoPlugin(NOWHERE).durability == "journal"
     assert MongoPlugin(database=mock_database).durability == "memory"
     assert MongoPlugin().durability == "memory"

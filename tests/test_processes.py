@@ -335,6 +335,28 @@ if __name__ == "__main__":
 """
 
 
+IN_CHILD = """
+import asyncio, os
+from ocpp.v16 import ChargePoint
+from ocpp_mongo_plugin import install
+class Wire:
+    async def send(self, text): pass
+plugin = install(durability="memory")
+if os.fork() == 0:
+    asyncio.run(ChargePoint("child", Wire())._send('[2,"x","Heartbeat",{}]'))
+    print(plugin._sink._store is not None)
+else:
+    os.wait()
+"""
+
+
+async def test_the_driver_is_open_once_a_child_has_sent_its_first_frame(mongo_uri: str, plain: Any):
+    async with program("-c", IN_CHILD, uri=mongo_uri, database=plain.name) as child:
+        assert await child.stdout.read() == b"True\n"
+        assert await child.wait() == 0
+    assert plain["ocpp_messages"].count_documents({"station_id": "child"}) == 1
+
+
 async def test_a_worker_keeps_no_plugin_that_was_closed(tmp_path: Path):
     script = tmp_path / "worker.py"
     script.write_text(WORKER)

@@ -83,6 +83,9 @@ def suite(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.
 
 
 GOOD = """
+import pytest
+from ocpp_mongo_plugin import ArgumentError
+
 def is_good(recording):
     station = recording.station("CP001")
     [boot] = station.answered("BootNotification", status="Accepted", times=1)
@@ -90,6 +93,9 @@ def is_good(recording):
     station.called("StartTransaction", {"idTag": "TAG"}, connector_id=1)
     station.answered("StartTransaction", id_tag_info={"status": "Accepted"})
     station.never_called("Reset")
+    for wrong in (lambda: station.never_called("Reeset"), lambda: recording.seen_from("statoin")):
+        with pytest.raises(ArgumentError):
+            wrong()
     station.has_status("Charging", connector=1)
     station.transaction(connector=1).delivered(kwh=12.3).delivered(wh=12300).completed("Local").started_by("TAG")
     recording.nothing_unanswered()
@@ -459,6 +465,14 @@ FAILURES: list[tuple[str, list[str]]] = [
     (
         'r.station("CP009").called("Heartbeat")',
         ["expected a Heartbeat of station 'CP009' to be called", "no frames of station 'CP009' on record"],
+    ),
+    (
+        'r.station("CPO01").nothing_unanswered()',
+        ["expected frames of station 'CPO01'", "on record: none; stations are 'CP001'"],
+    ),
+    (
+        'r.station("CPO01").no_anomalies()',
+        ["expected frames of station 'CPO01'", "on record: none; stations are 'CP001'"],
     ),
     (
         'r.seen_from("station").called("Heartbeat")',

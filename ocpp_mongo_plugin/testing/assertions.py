@@ -13,6 +13,8 @@ from copy import copy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from ocpp_mongo_plugin import dialects
+from ocpp_mongo_plugin.errors import ArgumentError
 from ocpp_mongo_plugin.testing.tables import frame_table, named, named_frame, shown, transaction_table, where
 
 if TYPE_CHECKING:
@@ -63,7 +65,13 @@ class OcppRecording:
         return narrowed
 
     def seen_from(self, end: Literal["station", "csms"]) -> OcppRecording:
-        """Return what that end of the connection recorded, where the test holds both."""
+        """Return what that end of the connection recorded, where the test holds both.
+
+        Raises:
+            ArgumentError: there is no such end.
+        """
+        if end not in ("station", "csms"):
+            raise ArgumentError(f'seen_from takes "station" or "csms", not {end!r}')
         narrowed = copy(self)
         narrowed._end = end  # noqa: SLF001 - it is one of ours
         return narrowed
@@ -169,8 +177,14 @@ class OcppRecording:
         return found
 
     def never_called(self, action: str, fields: Mapping[str, Any] | None = None, /, **more: Any) -> None:
-        """Assert that nobody made this call; arguments are those of ``called``."""
+        """Assert that nobody made this call; arguments are those of ``called``.
+
+        Raises:
+            ArgumentError: no version of OCPP has such an action, so that it was never called says nothing.
+        """
         __tracebackhide__ = True
+        if action != "DataTransfer" and dialects.origin_of(action, None) is None:
+            raise ArgumentError(f"no version of OCPP has an action {action!r}: never_called would always hold")
         self.called(action, fields, times=0, **more)
 
     def in_order(self, *expected: str, only: bool = False) -> None:
@@ -195,15 +209,20 @@ class OcppRecording:
             self._fail(f"frames{self._of()} in this order: {', '.join(expected)}", f"no {expected[missing]}{before}")
 
     def nothing_unanswered(self) -> None:
-        """Assert that every call was answered, with a result or an error."""
+        """Assert that every call was answered, with a result or an error; of a station, that there were frames."""
         __tracebackhide__ = True
+        self._expect_frames()
         open_ = [one.call for one in self.exchanges() if one.answer is None]
         if open_:
             self._fail(f"every call{self._of()} to be answered", f"no answer to {', '.join(map(shown, open_))}")
 
     def no_anomalies(self) -> None:
-        """Assert that nothing was odd: no anomaly of a transaction, no frame that is no OCPP message, none lost."""
+        """Assert that nothing was odd: no anomaly of a transaction, no frame that is no OCPP message, none lost.
+
+        Of a station, that there were frames, too: of one whose id is misspelt nothing would ever be odd.
+        """
         __tracebackhide__ = True
+        self._expect_frames()
         odd = [f"{named(one)}: {'; '.join(one.anomalies)}" for one in self.transactions() if one.anomalies]
         odd += [f"{shown(one)}: {one.error_description}" for one in self.messages() if one.message_type == "Malformed"]
         settings = self.plugin.settings
@@ -261,6 +280,14 @@ class OcppRecording:
             return self.table()
         except Exception as problem:  # noqa: BLE001 - a report of one failure must not fail for another
             return f"cannot be read: {type(problem).__name__}"
+
+    def _expect_frames(self) -> None:
+        __tracebackhide__ = True
+        if self._station_id is None or self.messages():
+            return
+        collection = self.database[self.plugin.settings.messages_collection]
+        others = sorted(collection.distinct("station_id"))
+        self._fail(f"frames{self._of()}", f"none; stations are {', '.join(map(repr, others)) or 'none'}")
 
     def _fail(self, expected: str, instead: str) -> None:
         __tracebackhide__ = True
