@@ -12,6 +12,7 @@ import asyncio
 import concurrent.futures
 import contextlib
 import functools
+import inspect
 import threading
 from collections.abc import AsyncGenerator, Callable
 from importlib.metadata import version
@@ -35,6 +36,7 @@ Writing: TypeAlias = "tuple[Database[Any], Callable[[], None] | None]"
 
 _CLOSING = 2.0
 """Seconds that closing a client may take, which tells the server which sessions are over."""
+_BY_URI = "give the uri and the name of the database instead"
 _DRIVER = str(Path(pymongo.__file__).parent)
 _NOT_FOR_TWINS = frozenset({"connect", "document_class", "event_listeners", "type_registry", "tz_aware"})
 
@@ -289,11 +291,11 @@ def _is_mock(handle: object) -> bool:
     return inside.__name__ == "Database" and inside.__module__.startswith("mongomock.")
 
 
-def _inside(handle: object) -> type:
+def _inside(handle: Any) -> type:
     """Return the class of the synchronous database inside a handle of Motor or mongomock-motor."""
-    # A PyMongo database answers to any attribute with a collection, so it must not be asked.
-    is_pymongo = issubclass(type(handle), Database | AsyncDatabase)
-    return type(None) if is_pymongo else type(getattr(handle, "delegate", None))
+    # Clients, databases and collections of PyMongo and of mongomock answer to any attribute: what counts is who has it.
+    has_one = inspect.getattr_static(handle, "delegate", None) is not None
+    return type(handle.delegate) if has_one else type(None)
 
 
 def _refusal(handle: Any) -> str | None:
@@ -308,10 +310,12 @@ def _refusal(handle: Any) -> str | None:
     elif is_async:
         name, change = "PyMongo's async client", ', or move to Beanie 2 by pip install --upgrade "beanie>=2"'
     elif issubclass(type(handle), Database):
-        name = "PyMongo's synchronous client"
+        name, change = "PyMongo's synchronous client", f", or {_BY_URI}"
     else:
         kind = type(handle).__name__
         hint = "; pass client['name'], the database, instead of the client" if kind.endswith("Client") else ""
+        if issubclass(type(handle), pymongo.MongoClient):
+            hint = f"; {_BY_URI}"
         return f"database takes a name, {right}, or one of mongomock-motor, not {kind}{hint}"
     why = f"which the installed Beanie {version('beanie')} cannot read through"
     return f"database is a handle of {name}, {why}; pass {right}{change}"
@@ -328,13 +332,12 @@ def _twin_options(client: pymongo.AsyncMongoClient[Any]) -> dict[str, Any]:
     given = getattr(client, "_init_kwargs", None)
     if not isinstance(given, dict):
         raise SettingError(
-            f"database is a handle of which PyMongo {pymongo.version} does not say how it was opened; "
-            "give the uri and the name of the database instead"
+            f"database is a handle of which PyMongo {pymongo.version} does not say how it was opened; {_BY_URI}"
         )
     if given.get("auto_encryption_opts") is not None:
         raise SettingError(
             "database is a handle with automatic encryption, which a second client cannot share; "
-            "pass one of a client without auto_encryption_opts, or give the uri and the name of the database instead"
+            f"pass one of a client without auto_encryption_opts, or {_BY_URI}"
         )
     return {name: value for name, value in given.items() if name.lower() not in _NOT_FOR_TWINS}
 

@@ -53,13 +53,28 @@ def test_a_handle_that_this_beanie_cannot_read_through_is_refused_at_once(client
 
 def test_a_synchronous_handle_is_refused():
     with MongoClient[Any]("mongodb://127.0.0.1:1/", connect=False) as client:
-        assert "PyMongo's synchronous client" in refusal(client["lab"])
+        sentence = refusal(client["lab"])
+        assert "PyMongo's synchronous client" in sentence
+        assert sentence.endswith("or give the uri and the name of the database instead")
     assert "not Database" in refusal(mongomock.MongoClient()["lab"])
 
 
 @pytest.mark.parametrize("kind", ["motor", "pymongo"])
 def test_a_client_is_no_database(client_of: Callable[..., Any], kind: str):
     assert "pass client['name'], the database, instead of the client" in refusal(client_of(kind, "mongodb://h/"))
+
+
+def test_a_synchronous_client_is_no_database_either():
+    with MongoClient[Any]("mongodb://127.0.0.1:1/", connect=False) as client:
+        sentence = refusal(client)
+        assert "not MongoClient; give the uri and the name of the database instead" in sentence
+    assert "not MongoClient; pass client['name']" in refusal(mongomock.MongoClient())
+
+
+@pytest.mark.parametrize("kind", ["motor", "pymongo"])
+def test_a_collection_is_no_database(client_of: Callable[..., Any], kind: str):
+    collection = client_of(kind, "mongodb://h/")["lab"]["messages"]
+    assert f"not {type(collection).__name__}" in refusal(collection)
 
 
 @pytest.mark.parametrize("thing", [MagicMock(), MagicMock(spec=AsyncDatabase), object(), 5])
