@@ -28,7 +28,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone, tzinfo
 from functools import partial
 from pathlib import Path
-from typing import IO, Any, NamedTuple, Protocol, TypeAlias, cast
+from typing import IO, Any, Literal, NamedTuple, Protocol, TypeAlias, cast
 
 from ocpp_mongo_plugin.errors import ImportFormatError
 from ocpp_mongo_plugin.frames import (
@@ -251,21 +251,33 @@ class LogFile:
             yield LogLine(number, text.removesuffix(self._line_end).removesuffix("\n"))
 
 
-def is_log(file: IO[bytes]) -> bool:
-    """Whether the file is a log of the ``ocpp`` library: the first line that holds a frame in either form decides."""
+def form_of(file: IO[bytes]) -> Literal["log", "jsonl", "text", "data"]:
+    """Return what the file is: the first line that holds a frame, of the ``ocpp`` library's log or in JSON, decides.
+
+    Without a frame it is "jsonl" where a line at least has a key "raw", else "text", or "data" when it is no UTF-8.
+    """
     file.seek(0)
-    found = False
+    others: set[Literal["jsonl", "text", "data"]] = {"text"}
     for number, data in _physical(file, None):
         if data is None:
             continue
-        if b'"raw"' in data and isinstance(parse_line(number, data), Line):
-            break
-        if b": send" in data or b": receive message" in data:
-            found = holds_frame(data.decode("utf-8", "backslashreplace"))
-            if found:
-                break
-    file.seek(0)
-    return found
+        if b'"raw"' in data:
+            others.add("jsonl")
+            if isinstance(parse_line(number, data), Line):
+                return "jsonl"
+        is_likely = b": send" in data or b": receive message" in data
+        if is_likely and holds_frame(data.decode("utf-8", "backslashreplace")):
+            return "log"
+        if not _is_text(data):
+            others.add("data")
+    return next(one for one in ("jsonl", "data", "text") if one in others)
+
+
+def _is_text(data: bytes) -> bool:
+    try:
+        return "\0" not in data.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
 
 
 def parse_line(number: int, data: bytes) -> Line | BadLine:

@@ -137,7 +137,7 @@ def test_a_corrupt_line_and_a_bad_file_are_named_and_lose_nothing_else(
         "none.jsonl does not exist",
         f"{tmp_path} is a directory",
         "empty.jsonl is empty",
-        "latin.jsonl, line 1: it is not UTF-8",
+        "latin.jsonl is not a text file in UTF-8",
         "torn.jsonl, line 2: it is not JSON",
     ):
         assert sum(words in line for line in errors) == 1, words

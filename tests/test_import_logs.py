@@ -137,14 +137,18 @@ def test_what_makes_no_sense_is_one_sentence(log: Path, options: tuple[str, str]
 
 def test_a_file_without_a_frame_is_named_with_what_was_looked_for(tmp_path: Path, log: Path) -> None:
     empty, damaged = tmp_path / "none.log", tmp_path / "torn.gz"
-    empty.write_text("hello\n", "utf-8")
+    empty.write_text("hello\n" * 20, "utf-8")
+    binary = tmp_path / "core"
+    binary.write_bytes(bytes(range(256)) * 9)
     damaged.write_bytes(gzip.compress(LOG.encode())[:60])
-    done = run("import", empty, damaged, "--dry-run")
+    done = run("import", empty, binary, damaged, "--dry-run")
     assert done.returncode == 1
-    assert f"{empty} holds no frame in the interchange format (1 line(s))" in done.stderr
+    assert f"{empty}: no line is a frame, neither JSON Lines nor a line of the ocpp library" in done.stderr
+    assert f"{binary} is not a text file in UTF-8" in done.stderr
+    assert len(done.stderr.splitlines()) == 4
     assert f"{damaged} is gzip data that is damaged" in done.stderr
     forced = run("import", empty, "--dry-run", "--format", "log")
-    assert f"{empty} holds no frame of the ocpp library's log (1 line(s))" in forced.stderr
+    assert f"{empty} holds no frame of the ocpp library's log (20 line(s))" in forced.stderr
     as_lines = run("import", log, "--dry-run", "--format", "jsonl")
     assert (as_lines.returncode, "it is not JSON" in as_lines.stderr) == (1, True)
 
@@ -157,3 +161,7 @@ def test_a_dry_run_of_json_lines_keeps_its_rule_about_bad_lines(tmp_path: Path) 
     assert done.returncode == 1
     assert f"{path}: JSON Lines, 1 frame(s), 1 bad line(s)" in done.stdout
     assert "line 2: it is not JSON" in done.stderr
+    path.write_text('{"direction":"sent","raw":"[]"}\n', "utf-8")
+    done = run("import", path, "--dry-run")
+    assert f'{path}, line 1: "station" is missing' in done.stderr
+    assert f"{path} holds no frame in the interchange format (1 line(s))" in done.stderr

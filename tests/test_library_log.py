@@ -21,7 +21,7 @@ from ocpp.v16 import ChargePoint, call, call_result
 from waiting import wait_until_async
 from wire import End, join
 
-from ocpp_mongo_plugin.interchange import Contents, Line, LogFile, LogReading, is_log
+from ocpp_mongo_plugin.interchange import Contents, Line, LogFile, LogReading, form_of
 from ocpp_mongo_plugin.library_log import Log, LoggedFrame, LogLine, OtherLine
 from ocpp_mongo_plugin.log_prefix import instant, time_of
 
@@ -370,11 +370,14 @@ def test_windows_line_ends_a_byte_order_mark_and_bytes_that_are_no_utf8_are_read
 def test_the_first_line_with_a_frame_decides_what_a_file_is() -> None:
     jsonl = json.dumps({"station": "a", "direction": "sent", "raw": "CP1: send [3]"}).encode()
     log = written("INFO:ocpp:").encode()
-    assert is_log(BytesIO(b"hello\n" + log))
-    assert not is_log(BytesIO(jsonl + b"\n" + log))
-    assert is_log(BytesIO(log + b"\n" + jsonl))
-    assert not is_log(BytesIO(b"hello\nCP1: send failed\n"))
-    assert is_log(BytesIO(json.dumps({"event": f"CP1: send {ACCEPTED}"}).encode()))
+    assert form_of(BytesIO(b"hello\n" + log)) == "log"
+    assert form_of(BytesIO(jsonl + b"\n" + log)) == "jsonl"
+    assert form_of(BytesIO(log + b"\n" + jsonl)) == "log"
+    assert form_of(BytesIO(b"hello\nCP1: send failed\n")) == "text"
+    assert form_of(BytesIO(json.dumps({"event": f"CP1: send {ACCEPTED}"}).encode())) == "log"
+    assert form_of(BytesIO(b'\xff\n{"raw": "[]"}\n')) == "jsonl"
+    assert form_of(BytesIO(b"hello\nmore\0\n")) == form_of(BytesIO(b"hell\xf6\n")) == "data"
+    assert form_of(BytesIO(b"\0" * 9 + b"\n" + log)) == "log"
 
 
 def test_a_log_that_grew_is_the_same_session_also_when_it_tells_the_version_late() -> None:
@@ -538,7 +541,7 @@ def test_any_bytes_are_read(data: bytes) -> None:
     file = LogFile(BytesIO(data), LogReading())
     list(file.learn())
     list(file.read())
-    is_log(BytesIO(data))
+    form_of(BytesIO(data))
 
 
 @given(st.one_of(st.none(), st.integers(), st.floats(), st.text(max_size=30), st.booleans()))

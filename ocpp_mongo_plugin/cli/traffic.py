@@ -22,7 +22,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from ocpp_mongo_plugin.cli.terminal import err, out, readable, say
 from ocpp_mongo_plugin.errors import ArgumentError, ImportFormatError
 from ocpp_mongo_plugin.frames import Origin, normalise_version
-from ocpp_mongo_plugin.interchange import BadLine, Line, LogFile, LogReading, is_log, open_interchange, read_lines
+from ocpp_mongo_plugin.interchange import BadLine, Line, LogFile, LogReading, form_of, open_interchange, read_lines
 from ocpp_mongo_plugin.library_log import OtherLine
 from ocpp_mongo_plugin.log_filter import CredentialFilter
 
@@ -36,6 +36,12 @@ _READ_CHARACTERS = 4_000
 _OFFSET = re.compile(r"([+-])(\d\d):?(\d\d)?")
 COPIES = "written twice by two handlers"
 """What frames of a log are called that count once."""
+_NO_TRAFFIC = {
+    "text": ": no line is a frame, neither JSON Lines nor a line of the ocpp library ('CP001: send [...]'); "
+    "is its logger 'ocpp' at INFO?",
+    "data": " is not a text file in UTF-8",
+}
+"""What follows the name of a file that has no frame, by what it is instead."""
 _VERSIONS = ("1.6", "2.0.1", "2.1")
 
 
@@ -110,12 +116,18 @@ class Traffic:
     """One open file."""
 
     def __init__(self, path: Path, file: IO[bytes], reading: Reading) -> None:
-        """Find out what its lines are."""
+        """Find out what its lines are.
+
+        Raises:
+            ImportFormatError: they are neither of what is imported.
+        """
         self.path = path
         self._file = file
         self._size = file.seek(0, os.SEEK_END)
-        is_one = reading.form == "log" or (reading.form == "auto" and is_log(file))
-        self.log = LogFile(file, reading.log, end=self._size) if is_one else None
+        form = form_of(file) if reading.form == "auto" else reading.form
+        if form in _NO_TRAFFIC:
+            raise ImportFormatError(f"{path}{_NO_TRAFFIC[form]}")
+        self.log = LogFile(file, reading.log, end=self._size) if form == "log" else None
 
     def items(self) -> Iterator[Line | BadLine | OtherLine]:
         """Read it from the beginning, as far as it went when it was opened."""
@@ -194,7 +206,7 @@ def opened(path: Path, reading: Reading) -> Iterator[Traffic]:
     """Open one file.
 
     Raises:
-        ImportFormatError: it cannot be read.
+        ImportFormatError: it cannot be read, or has no frame.
     """
     with open_interchange(path, unpack=True) as file:
         yield Traffic(path, file, reading)
