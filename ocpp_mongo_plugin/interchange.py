@@ -184,14 +184,30 @@ def _physical(file: IO[bytes], end: int | None) -> Iterator[tuple[int, bytes | N
 class LogReading:
     """How a log of the ``ocpp`` library is to be read: what one says of it, what is left out is concluded."""
 
-    zone: tzinfo = timezone.utc
-    """Of times that name none."""
+    zone: tzinfo | None = None
+    """Of times that name none; UTC where nobody says."""
     prefix: re.Pattern[str] | None = None
     """What stands before the station id in each line."""
     side: Origin | None = None
     """The end of the connection that wrote it."""
     protocol_version: str | None = None
     """"1.6", "2.0.1" or "2.1"."""
+
+
+class _Assumed(tzinfo):
+    """UTC, which remembers whether a time needed it."""
+
+    is_used = False
+
+    def utcoffset(self, moment: datetime | None) -> timedelta:  # noqa: ARG002 - as tzinfo has it
+        self.is_used = True
+        return timedelta(0)
+
+    def dst(self, moment: datetime | None) -> timedelta:  # noqa: ARG002 - as tzinfo has it
+        return timedelta(0)
+
+    def tzname(self, moment: datetime | None) -> str:  # noqa: ARG002 - as tzinfo has it
+        return "UTC"
 
 
 class LogFile:
@@ -208,10 +224,16 @@ class LogFile:
         self._file = file
         self._reading = reading
         self._end = end
-        self._log = Log(zone=reading.zone, prefix=reading.prefix)
+        self._assumed = _Assumed()
+        self._log = Log(zone=reading.zone or self._assumed, prefix=reading.prefix)
         file.seek(0)
         self._line_end = "\r\n" if file.readline(LONGEST_LINE).endswith(b"\r\n") else "\n"
         self._log.learn_form(self._lines())
+
+    @property
+    def assumes_utc(self) -> bool:
+        """Whether a time that was read so far named no zone, and nobody said which it is."""
+        return self._assumed.is_used
 
     def learn(self) -> Iterator[None]:
         """Read all of it once, to learn who speaks which version; yields after each item, for others to have a turn."""

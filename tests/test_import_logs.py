@@ -114,7 +114,13 @@ def test_what_one_knows_of_a_log_is_said(tmp_path: Path) -> None:
     assert "from 2026-07-01T10:00:00+00:00" in run("import", summer, "--dry-run", "--timezone", "Europe/Paris").stdout
     local = run("import", summer, "--dry-run", "--timezone", "local", TZ="America/New_York")
     assert "from 2026-07-01T16:00:00+00:00" in local.stdout
-    assert "from 2026-07-01T12:00:00+00:00" in run("import", summer, "--dry-run").stdout
+    said = f"{summer}: its times name no zone and are taken as UTC; --timezone local if a program of this machine wrote"
+    silent = run("import", summer, "--dry-run")
+    assert "from 2026-07-01T12:00:00+00:00" in silent.stdout
+    assert said in silent.stderr
+    assert said not in local.stderr + run("import", summer, "--dry-run", "--timezone", "UTC").stderr
+    summer.write_text('2026-07-01T12:00:00Z CP1: send [2,"1","DataTransfer",{}]\n', "utf-8")
+    assert said not in run("import", summer, "--dry-run").stderr
 
 
 @pytest.mark.parametrize(

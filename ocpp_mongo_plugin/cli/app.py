@@ -72,11 +72,11 @@ ProtocolVersion = Annotated[
     typer.Option("--protocol-version", metavar="V", help="Of a log: 1.6, 2.0.1 or 2.1; else as its actions have it."),
 ]
 Zone = Annotated[
-    str,
+    str | None,
     typer.Option(
         "--timezone",
         metavar="ZONE",
-        help="Of a log's times that name none: UTC, local, an offset as +02:00, or a name as Europe/Paris.",
+        help="Of a log's times that name none: UTC, local, an offset as +02:00, or a name as Europe/Paris; else UTC.",
     ),
 ]
 Prefix = Annotated[
@@ -91,7 +91,7 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would be 
 app = typer.Typer(
     name="ocpp-mongo",
     help="Records OCPP traffic in MongoDB, and looks after what is recorded.",
-    epilog="Every command explains itself with an example: ocpp-mongo import --help",
+    epilog="Example: ocpp-mongo run -- python station.py. Every command explains itself: ocpp-mongo import --help",
     no_args_is_help=True,
     add_completion=False,
     # A traceback with local variables could show a password.
@@ -153,7 +153,8 @@ def demo(
 
 
 @app.command(
-    epilog="Example: ocpp-mongo run --uri mongodb://localhost:27017 -- python station.py",
+    epilog="Example: ocpp-mongo run --uri mongodb://localhost:27017 -- python station.py; "
+    "ocpp-mongo run -- uvicorn app:app --workers 2; ocpp-mongo run -- -m module",
     context_settings={"allow_interspersed_args": False},
 )
 def run(
@@ -210,7 +211,7 @@ def import_(
     form: Form = FileForm.AUTO,
     side: Side = None,
     protocol_version: ProtocolVersion = None,
-    zone: Zone = "UTC",
+    zone: Zone = None,
     prefix: Prefix = None,
     dry_run: DryImport = False,
 ) -> None:

@@ -26,9 +26,10 @@ from ocpp_mongo_plugin.cli.roles import collections_of
 from ocpp_mongo_plugin.cli.schema import compressor_in
 from ocpp_mongo_plugin.cli.server import Plain, connected, naming, settings_of, shown
 from ocpp_mongo_plugin.cli.terminal import out, print_json, say
-from ocpp_mongo_plugin.cli.traffic import Moving, moving
+from ocpp_mongo_plugin.cli.traffic import Moving, Reading, moving
 from ocpp_mongo_plugin.driver_errors import translated
 from ocpp_mongo_plugin.errors import ArgumentError, NotFoundError
+from ocpp_mongo_plugin.interchange import LogReading
 from ocpp_mongo_plugin.settings import Settings
 
 MILLION = 1_000_000
@@ -41,6 +42,8 @@ _LONGEST_NAME = 63
 _CHECKPOINT_SECONDS = 65
 """MongoDB makes a checkpoint each minute; until then files are not as large as what they hold."""
 _SHORTEST_SPAN = 1.0
+_ANY_ZONE = Reading(log=LogReading(zone=timezone.utc))
+"""Sizes do not depend on the zone of a log's times, so nothing need be said of it."""
 _EPOCH = datetime(1, 1, 1, tzinfo=timezone.utc)
 
 Figures = dict[str, Any]
@@ -187,7 +190,7 @@ def _of_files(files: Sequence[Path], database: Plain, settings: Settings, rate: 
     opened = database.client[own.database]
     try:
         with moving(tell=say) as progress:
-            total = asyncio.run(import_all(files, own, opened, progress))
+            total = asyncio.run(import_all(files, own, opened, progress, _ANY_ZONE))
             if not total.frames:
                 raise ArgumentError("no frame could be read: nothing can be estimated")
             settle(opened, progress)

@@ -84,7 +84,7 @@ async def import_all(
     settings: Settings,
     plain: Plain,
     progress: Moving,
-    reading: Reading = Reading(),  # noqa: B008 - it is frozen
+    reading: Reading,
 ) -> Result:
     """Import files into the database of these settings; ``plain`` is the same one."""
     total = Result()

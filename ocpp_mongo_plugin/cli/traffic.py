@@ -55,7 +55,7 @@ class Reading:
 
 
 def reading_of(
-    form: str, *, side: Origin | None, protocol_version: str | None, zone: str, prefix: str | None
+    form: str, *, side: Origin | None, protocol_version: str | None, zone: str | None, prefix: str | None
 ) -> Reading:
     """Return how files are to be read, as a person says it.
 
@@ -69,7 +69,7 @@ def reading_of(
         pattern = None if prefix is None else re.compile(prefix)
     except re.error as error:
         raise ArgumentError(f"--prefix is no regular expression: {error}") from None
-    return Reading(form, LogReading(_zone(zone), pattern, side, version))
+    return Reading(form, LogReading(None if zone is None else _zone(zone), pattern, side, version))
 
 
 class _Local(tzinfo):
@@ -150,6 +150,9 @@ class Traffic:
         if not recipient.frames:
             what = "of the ocpp library's log" if self.log is not None else "in the interchange format"
             raise ImportFormatError(f"{self.path} holds no frame {what} ({said.lines:,} line(s))")
+        if self.log is not None and self.log.assumes_utc:
+            why = "--timezone local if a program of this machine wrote it"
+            say(f"{self.path}: its times name no zone and are taken as UTC; {why}")
 
     def _told(self, recipient: Recipient, said: _Said) -> Iterator[None]:
         for item in self.items():
