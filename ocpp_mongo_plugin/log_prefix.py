@@ -14,6 +14,7 @@ Promises that no text makes it raise, and that all lines of a log are split by o
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from datetime import datetime, timedelta, timezone, tzinfo
@@ -169,7 +170,7 @@ def instant(value: object, zone: tzinfo) -> datetime | None:
         return _read(value.strip(), zone)
     try:
         number = float(value) if isinstance(value, str | int | float) and not isinstance(value, bool) else -1.0
-        while number >= 1e11:  # noqa: PLR2004 - seconds reach that in the year 5138
+        while 1e11 <= number < math.inf:  # noqa: PLR2004 - seconds reach that in the year 5138
             number /= 1000
         return _EPOCH + timedelta(seconds=number) if number > 0 else None
     except (OverflowError, ValueError):

@@ -14,7 +14,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from ocpp.routing import on
 from ocpp.v16 import ChargePoint, call, call_result
@@ -544,6 +544,7 @@ def test_any_bytes_are_read(data: bytes) -> None:
     form_of(BytesIO(data))
 
 
+@example(float("inf"))
 @given(st.one_of(st.none(), st.integers(), st.floats(), st.text(max_size=30), st.booleans()))
 def test_any_value_is_a_time_or_none(value: object) -> None:
     assert isinstance(instant(value, ZoneInfo("Europe/Paris")), datetime | None)
