@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from weakref import WeakKeyDictionary, WeakSet
 
 import platformdirs
+from pydantic import SecretStr
 
 from ocpp_mongo_plugin.buffer import SHUTDOWN, Buffer
 from ocpp_mongo_plugin.capture import Capture
@@ -86,6 +87,9 @@ class MongoPlugin:
     ) -> None:
         name = database if isinstance(database, str) else None
         handle = None if isinstance(database, str) else database
+        if uri is not None and not isinstance(uri, str | SecretStr):
+            kind = type(uri).__name__
+            raise SettingError(f"the first argument is the URI, not {kind}; pass a handle as database=")
         if uri is not None and handle is not None:
             raise SettingError("give either a uri or a database handle, not both: a handle has its own server")
         self.settings: Settings = read_settings({"uri": uri, "database": name, "record_all": record_all, **settings})

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -274,8 +275,9 @@ def _sentence(error: ValidationError, given: Mapping[str, Any]) -> str:
     first = error.errors(include_input=False, include_url=False)[0]
     name = str(first["loc"][0]) if first["loc"] else "settings"
     if first["type"] == "extra_forbidden":
-        known = ", ".join(Settings.model_fields)
-        return f"there is no setting {name!r}; the settings are {known}"
+        likely = get_close_matches(name, Settings.model_fields, 1)
+        hint = f"did you mean {likely[0]}? " if likely else ""
+        return f"there is no setting {name!r}; {hint}the settings are {', '.join(Settings.model_fields)}"
     if not first["loc"]:
         return first["msg"].removeprefix("Value error, ")
     shown = name if name in given else f"{PREFIX}{name.upper()}"

@@ -71,6 +71,11 @@ def test_a_synchronous_client_is_no_database_either():
     assert "not MongoClient; pass client['name']" in refusal(mongomock.MongoClient())
 
 
+def test_a_handle_in_the_place_of_the_uri_is_told_where_it_goes(mock_database: Any):
+    with pytest.raises(SettingError, match=r"the first argument is the URI, not .*; pass a handle as database="):
+        MongoPlugin(mock_database)
+
+
 @pytest.mark.parametrize("kind", ["motor", "pymongo"])
 def test_a_collection_is_no_database(client_of: Callable[..., Any], kind: str):
     collection = client_of(kind, "mongodb://h/")["lab"]["messages"]

@@ -135,7 +135,7 @@ def test_many_threads_at_once_install_one(nobody: None):
         ({"uri": "mongodb://elsewhere:canary@host/"}, "another uri;"),
         ({"database": "other", "batch_size": 8}, "another database and batch_size;"),
         ({"database": AsyncMongoMockClient()["lab"]}, "another database;"),
-        ({"batch_sise": 7}, "there is no setting 'batch_sise'"),
+        ({"batch_sise": 7}, "there is no setting 'batch_sise'; did you mean batch_size? the settings are uri,"),
     ],
 )
 def test_other_settings_than_those_that_run_are_refused(nobody: None, other: dict[str, Any], named: str):
