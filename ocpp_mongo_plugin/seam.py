@@ -133,6 +133,7 @@ class Call:
         "over",
         "parent",
         "recorded",
+        "records",
         "root",
         "spawns",
         "task",
@@ -158,6 +159,8 @@ class Call:
         self.inside = 0
         """How many calls further in that go on inward are on their way, and how often it is to be finished."""
         self.is_inside = False
+        self.records = 0
+        """How often it or a call further in was put on record."""
         self.over = False
         self.outer = self._enclosing()
         """The call that this one is an inner part of, or None when it is a frame of its own."""
@@ -193,6 +196,7 @@ class Call:
     def record(self) -> None:
         """Put its frame on record."""
         self.recorded = True
+        self.root.records += 1
         for capture in SEAM.recording(self.charge_point):
             sent = guarded(capture.sent, self.charge_point, self.text)
             if sent is not None:
@@ -208,10 +212,20 @@ class Call:
                 self.record()
                 return
             self.recorded = True
+            self.records += 1
             for line in lines:
                 frame = guarded(line.record, "sent", as_text(self.text), line.version_of(self.charge_point))
                 if frame is not None:
                     self.frames.append((line, frame))
+
+    def step_back(self) -> None:
+        """Be no call any more: it has only made a coroutine, whose first step is one."""
+        for line in self.waiting:
+            line.take_back(self)
+        if self.is_inside:
+            self.root.inside -= 1
+        self.recorded = True
+        self.end()
 
     def finish_soon(self) -> bool:
         """Finish when the tasks that were just made have begun; return False when there is no loop for that."""
@@ -542,6 +556,33 @@ async def _follow(call: Call, awaitable: Any) -> Any:
             _enclosing.reset(token)
 
 
+class _Made:
+    """A coroutine that the host's method made: closed with its follower, where that never awaited it.
+
+    A follower that never begins has warned of that already, or been cancelled, of which Python says nothing.
+    """
+
+    __slots__ = ("coroutine",)
+
+    def __init__(self, coroutine: Any) -> None:
+        self.coroutine = coroutine
+
+    def __del__(self) -> None:
+        with contextlib.suppress(Exception):  # one that is no coroutine of Python's own may not tell
+            if inspect.getcoroutinestate(self.coroutine) == inspect.CORO_CREATED:
+                self.coroutine.close()
+
+
+async def _follow_made(begin: Callable[[], Call | None], made: _Made) -> Any:
+    """Await what the host's method made; the call that this is begins with the first step."""
+    try:
+        call = begin() if SEAM.captures else None
+        return await (made.coroutine if call is None else _follow(call, made.coroutine))
+    except BaseException as error:
+        _step_out(error)
+        raise
+
+
 def _step_out(error: BaseException) -> None:
     """Take the frame that handles the error off its traceback, before a plain ``raise``: it is none of the host's."""
     if error.__traceback__ is not None:
@@ -586,21 +627,19 @@ _layers = itertools.count()
 
 def _wrapped(way: _Way, original: Any) -> Any:
     """Return a function that stands in for ``original``, coroutine function or not, and reports its calls."""
-    enter = functools.partial(guarded, _entered, way)
     wrap = _wrapped_coroutine if inspect.iscoroutinefunction(original) else _wrapped_plain
-    wrapper = wrap(way.method, _as_function(original), enter)
-    return functools.wraps(original)(wrapper)
+    return functools.wraps(original)(wrap(way, _as_function(original)))
 
 
-def _wrapped_coroutine(method: str, function: Any, enter: Callable[..., Call | None]) -> Any:
+def _wrapped_coroutine(way: _Way, function: Any) -> Any:
     async def wrapper(*arguments: Any, **keywords: Any) -> Any:
-        if SEAM.captures and arguments and not _is_inner(method, arguments):
+        if SEAM.captures and arguments and not _is_inner(way.method, arguments):
             pace = guarded(SEAM.pace, arguments[0])
             if pace is not None:
                 await pace
         try:
             coroutine = function(*arguments, **keywords)
-            call = enter(arguments, keywords) if SEAM.captures else None
+            call = guarded(_entered, way, arguments, keywords) if SEAM.captures else None
             return await (coroutine if call is None else _follow(call, coroutine))
         except BaseException as error:
             _step_out(error)
@@ -609,14 +648,19 @@ def _wrapped_coroutine(method: str, function: Any, enter: Callable[..., Call | N
     return wrapper
 
 
-def _wrapped_plain(method: str, function: Any, enter: Callable[..., Call | None]) -> Any:
+def _wrapped_plain(way: _Way, function: Any) -> Any:
+    signature = inspect.signature(function, follow_wrapped=False)
+
     def wrapper(*arguments: Any, **keywords: Any) -> Any:
-        call = enter(arguments, keywords) if SEAM.captures else None
+        is_call = SEAM.captures and _fits(signature, arguments, keywords)
+        call = guarded(_entered, way, arguments, keywords, True) if is_call else None
+        records = call.root.records if call is not None else 0
         token = _enclosing.set(call) if call is not None else None
         try:
             result = function(*arguments, **keywords)
         except BaseException as error:
             if call is not None:
+                guarded(_was_the_call, way, call, records)
                 guarded(_left, call, error)
             _step_out(error)
             raise
@@ -626,13 +670,57 @@ def _wrapped_plain(method: str, function: Any, enter: Callable[..., Call | None]
         if call is None:
             return result
         if isinstance(result, Coroutine):
-            return _named_as(result, _follow(call, result))
-        if method != "start":  # a start() that is not awaited only sets something going
+            made = _Made(result)
+            if guarded(_only_made_a_coroutine, call, records):
+                begin = functools.partial(guarded, _entered, way, arguments, keywords)
+                return _named_as(result, _follow_made(begin, made))
+            return _named_as(result, _follow_made(lambda: call, made))
+        guarded(_was_the_call, way, call, records)
+        if way.method != "start":  # a start() that is not awaited only sets something going
             call.root.spawns = call.root.spawns or inspect.isawaitable(result)
             guarded(_left, call, None)
         return result
 
     return wrapper
+
+
+def _fits(signature: inspect.Signature, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> bool:
+    """Whether a call gets as far as the method; else Python refuses it."""
+    try:
+        signature.bind(*arguments, **keywords)
+    except TypeError:
+        return False
+    return True
+
+
+def _only_made_a_coroutine(call: Call, records: int) -> bool:
+    """Take back a call of a plain function that has done nothing yet but return a coroutine; return whether it was so.
+
+    Args:
+        call: that one.
+        records: how often its frame was on record before.
+    """
+    if call.method == "route_message":
+        return False  # its text is in the host's hands
+    with call.lock:
+        if call.root.records != records:
+            return False
+        call.step_back()
+    return True
+
+
+def _was_the_call(way: _Way, call: Call, records: int) -> None:
+    """Report what was held back of a call of a plain function, as it has returned no coroutine."""
+    if call.method == "start":
+        _tell_start(call)
+    elif call.method == "_send" and not _goes_inward(way, call):
+        with call.lock:
+            if call.root is call:
+                call.settle()
+            elif call.root.given or call.root.records == records:
+                call.is_inside = False
+                call.root.inside -= 1
+                _enter_inner_send(call, call.root, goes_inward=False)
 
 
 def _named_as(told: Any, coroutine: Coroutine[Any, Any, Any]) -> Coroutine[Any, Any, Any]:
@@ -681,7 +769,12 @@ def _with_short_way(original: Any, long_way: Any, direction: Direction) -> Any:
     return wrapper
 
 
-def _entered(way: _Way, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> Call | None:
+def _entered(
+    way: _Way,
+    arguments: tuple[Any, ...],
+    keywords: dict[str, Any],
+    may_make_a_coroutine: bool = False,
+) -> Call | None:
     if not arguments:
         return None
     charge_point = arguments[0]
@@ -690,14 +783,24 @@ def _entered(way: _Way, arguments: tuple[Any, ...], keywords: dict[str, Any]) ->
         return None
     call = Call(way, charge_point, way.text(arguments, keywords), _enclosing.get())
     if way.method == "_send":
-        _enter_send(call, way.calls_ours or (way.asks_inward and _is_defined_behind(call)), wanted)
+        _enter_send(call, may_make_a_coroutine or _goes_inward(way, call), wanted)
+    elif way.method == "start":
+        if not may_make_a_coroutine:
+            _tell_start(call)
     elif call.outer is None:
         for capture in wanted:
-            if way.method == "start":
-                guarded(capture.starting, charge_point)
-            else:
-                guarded(capture.received, charge_point, call.text)
+            guarded(capture.received, charge_point, call.text)
     return call
+
+
+def _tell_start(call: Call) -> None:
+    if call.outer is None:
+        for capture in SEAM.recording(call.charge_point):
+            guarded(capture.starting, call.charge_point)
+
+
+def _goes_inward(way: _Way, call: Call) -> bool:
+    return way.calls_ours or (way.asks_inward and _is_defined_behind(call))
 
 
 def _enter_send(call: Call, goes_inward: bool, wanted: list[Capturing]) -> None:

@@ -218,7 +218,7 @@ class _Instrument:
         return self.function(*arguments)
 
     def __get__(self, instance: Any, owner: Any) -> Any:
-        return functools.partial(self.function, instance)
+        return self if instance is None else functools.partial(self.function, instance)
 
 
 @shape("`_send` and `start` in a decorator")
