@@ -121,6 +121,7 @@ class Call:
     """One call of a patched method, as its context remembers it."""
 
     __slots__ = (
+        "__weakref__",
         "charge_point",
         "cls",
         "frames",
@@ -162,7 +163,7 @@ class Call:
         self.records = 0
         """How often it or a call further in was put on record."""
         self.over = False
-        self.outer = self._enclosing()
+        self.outer = self._enclosing() or self._unbegun()
         """The call that this one is an inner part of, or None when it is a frame of its own."""
         self.root: Call = self if self.outer is None else self.outer.root
 
@@ -181,6 +182,14 @@ class Call:
         for cls in _behind(outer.cls, type(self.charge_point)):
             if cls is self.cls:
                 return outer
+        return None
+
+    def _unbegun(self) -> Call | None:
+        """Return the call whose awaitable, no coroutine, has only now come to this one; no context tells of it."""
+        for one in [*_unbegun.values()]:
+            is_same = one.charge_point is self.charge_point and as_text(one.text) == as_text(self.text)
+            if is_same and not one.recorded and self.cls in _behind(one.cls, type(self.charge_point)):
+                return one
         return None
 
     @property
@@ -233,11 +242,13 @@ class Call:
             asyncio.get_running_loop().call_soon(guarded, self.finish)
         except RuntimeError:
             return False
+        _unbegun[id(self)] = self
         self.inside += 1
         return True
 
     def finish(self) -> None:
         """Wait for no call further in any more, unless one is on its way."""
+        _unbegun.pop(id(self), None)
         self.inside -= 1
         if self.inside:
             return
@@ -280,6 +291,8 @@ class Call:
         self.parent = None
 
 
+_unbegun: weakref.WeakValueDictionary[int, Call] = weakref.WeakValueDictionary()
+"""By id, calls that are over, but have returned or made what may yet go further in; its loop may die and never tell."""
 _enclosing: ContextVar[Call | None] = ContextVar("ocpp_mongo_enclosing", default=None)
 
 
