@@ -23,13 +23,14 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from datetime import datetime
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from ocpp_mongo_plugin.connections import as_text
 from ocpp_mongo_plugin.frames import Direction, Frame
 from ocpp_mongo_plugin.log import warn
 from ocpp_mongo_plugin.overrides import METHODS, inward, text_place
 
+_Function = TypeVar("_Function", bound=Callable[..., Any])
 _DIRECTIONS: dict[str, Direction] = {"_send": "sent", "route_message": "received"}
 _SAY_AGAIN_AFTER = 60.0
 
@@ -501,10 +502,24 @@ def _is_method(value: Any) -> bool:
     return binds and not is_other and (callable(value) or isinstance(value, functools.partialmethod))
 
 
+def _standing_for(original: Any) -> Callable[[_Function], _Function]:
+    """Return a decorator that has a function of ours say of itself what the host's would."""
+
+    def tell(function: _Function) -> _Function:
+        functools.update_wrapper(function, original)
+        if type(original) is types.FunctionType and not hasattr(original, "__wrapped__"):
+            # What does not follow __wrapped__, as getfullargspec, sees the same then.
+            with contextlib.suppress(TypeError, ValueError):
+                function.__dict__["__signature__"] = inspect.signature(original)
+        return function
+
+    return tell
+
+
 def _covering_init(original: Callable[..., None]) -> Callable[..., None]:
     """Return an ``__init__`` that sees each class, also one whose ``__init_subclass__`` told nobody."""
 
-    @functools.wraps(original)
+    @_standing_for(original)
     def __init__(self: object, *arguments: Any, **keywords: Any) -> None:  # noqa: N807 - it is that method
         if SEAM.captures:
             guarded(SEAM.cover, type(self))
@@ -526,11 +541,15 @@ def _base_init_subclass(base: type) -> Callable[..., None]:
             raise
         guarded(SEAM.cover_new, cls)
 
+    __init_subclass__.__module__ = base.__module__
+    __init_subclass__.__qualname__ = f"{base.__qualname__}.__init_subclass__"
+    __init_subclass__.__doc__ = object.__init_subclass__.__doc__
+    __init_subclass__.__annotations__ = {}
     return __init_subclass__
 
 
 def _own_init_subclass(original: Callable[..., None]) -> Callable[..., None]:
-    @functools.wraps(original)
+    @_standing_for(original)
     def __init_subclass__(cls: type, *arguments: Any, **keywords: Any) -> None:  # noqa: N807
         try:
             original(cls, *arguments, **keywords)
@@ -641,7 +660,7 @@ _layers = itertools.count()
 def _wrapped(way: _Way, original: Any) -> Any:
     """Return a function that stands in for ``original``, coroutine function or not, and reports its calls."""
     wrap = _wrapped_coroutine if inspect.iscoroutinefunction(original) else _wrapped_plain
-    return functools.wraps(original)(wrap(way, _as_function(original)))
+    return _standing_for(original)(wrap(way, _as_function(original)))
 
 
 def _wrapped_coroutine(way: _Way, function: Any) -> Any:
@@ -760,7 +779,7 @@ def _as_function(original: Any) -> Callable[..., Any]:
 def _with_short_way(original: Any, long_way: Any, direction: Direction) -> Any:
     """Return a function for the library's own class that records at once what can be, the rest as ``long_way`` does."""
 
-    @functools.wraps(original)
+    @_standing_for(original)
     async def wrapper(*arguments: Any, **keywords: Any) -> Any:
         frame = None
         try:

@@ -884,6 +884,31 @@ def test_a_coroutine_is_called_as_without_us(capture: Capture) -> None:
     asyncio.run(coroutine)
 
 
+def test_methods_say_of_themselves_what_they_did(notes: Notes) -> None:
+    class Station(ocpp.v16.ChargePoint):
+        def __init_subclass__(cls, color: str = "") -> None:
+            """Take a color."""
+
+        def _send(self, message: str, *, urgency: int = 1) -> Any:
+            return super()._send(message)
+
+    def told() -> list[object]:
+        found: list[object] = []
+        for cls in (ChargePoint, Station):
+            for name in ("__init__", "_send", "route_message", "start"):
+                method = getattr(cls, name)
+                found += [inspect.getfullargspec(method), inspect.signature(method), method.__qualname__]
+        hears = Station.__init_subclass__
+        return [*found, inspect.getfullargspec(hears), hears.__qualname__, hears.__doc__]
+
+    without = told()
+    with capturing(notes):
+        assert told() == without
+        added = ChargePoint.__init_subclass__
+        assert (added.__module__, added.__qualname__) == (ChargePoint.__module__, "ChargePoint.__init_subclass__")
+        assert (added.__doc__, added.__annotations__) == (object.__init_subclass__.__doc__, {})
+
+
 # -- odd charge points ------------------------------------------------------------------------------------------
 
 
