@@ -23,13 +23,14 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from datetime import datetime
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from ocpp_mongo_plugin.connections import as_text
 from ocpp_mongo_plugin.frames import Direction, Frame
 from ocpp_mongo_plugin.log import warn
 from ocpp_mongo_plugin.overrides import METHODS, inward, text_place
 
+_Function = TypeVar("_Function", bound=Callable[..., Any])
 _DIRECTIONS: dict[str, Direction] = {"_send": "sent", "route_message": "received"}
 _SAY_AGAIN_AFTER = 60.0
 
@@ -121,6 +122,7 @@ class Call:
     """One call of a patched method, as its context remembers it."""
 
     __slots__ = (
+        "__weakref__",
         "charge_point",
         "cls",
         "frames",
@@ -133,6 +135,7 @@ class Call:
         "over",
         "parent",
         "recorded",
+        "records",
         "root",
         "spawns",
         "task",
@@ -158,8 +161,10 @@ class Call:
         self.inside = 0
         """How many calls further in that go on inward are on their way, and how often it is to be finished."""
         self.is_inside = False
+        self.records = 0
+        """How often it or a call further in was put on record."""
         self.over = False
-        self.outer = self._enclosing()
+        self.outer = self._enclosing() or self._unbegun()
         """The call that this one is an inner part of, or None when it is a frame of its own."""
         self.root: Call = self if self.outer is None else self.outer.root
 
@@ -180,6 +185,14 @@ class Call:
                 return outer
         return None
 
+    def _unbegun(self) -> Call | None:
+        """Return the call whose awaitable, no coroutine, has only now come to this one; no context tells of it."""
+        for one in [*_unbegun.values()]:
+            is_same = one.charge_point is self.charge_point and as_text(one.text) == as_text(self.text)
+            if is_same and not one.recorded and self.cls in _behind(one.cls, type(self.charge_point)):
+                return one
+        return None
+
     @property
     def lock(self) -> AbstractContextManager[Any]:
         """What to hold while its frame changes hands.
@@ -193,6 +206,7 @@ class Call:
     def record(self) -> None:
         """Put its frame on record."""
         self.recorded = True
+        self.root.records += 1
         for capture in SEAM.recording(self.charge_point):
             sent = guarded(capture.sent, self.charge_point, self.text)
             if sent is not None:
@@ -208,10 +222,20 @@ class Call:
                 self.record()
                 return
             self.recorded = True
+            self.records += 1
             for line in lines:
                 frame = guarded(line.record, "sent", as_text(self.text), line.version_of(self.charge_point))
                 if frame is not None:
                     self.frames.append((line, frame))
+
+    def step_back(self) -> None:
+        """Be no call any more: it has only made a coroutine, whose first step is one."""
+        for line in self.waiting:
+            line.take_back(self)
+        if self.is_inside:
+            self.root.inside -= 1
+        self.recorded = True
+        self.end()
 
     def finish_soon(self) -> bool:
         """Finish when the tasks that were just made have begun; return False when there is no loop for that."""
@@ -219,11 +243,13 @@ class Call:
             asyncio.get_running_loop().call_soon(guarded, self.finish)
         except RuntimeError:
             return False
+        _unbegun[id(self)] = self
         self.inside += 1
         return True
 
     def finish(self) -> None:
         """Wait for no call further in any more, unless one is on its way."""
+        _unbegun.pop(id(self), None)
         self.inside -= 1
         if self.inside:
             return
@@ -266,6 +292,8 @@ class Call:
         self.parent = None
 
 
+_unbegun: weakref.WeakValueDictionary[int, Call] = weakref.WeakValueDictionary()
+"""By id, calls that are over, but have returned or made what may yet go further in; its loop may die and never tell."""
 _enclosing: ContextVar[Call | None] = ContextVar("ocpp_mongo_enclosing", default=None)
 
 
@@ -474,10 +502,24 @@ def _is_method(value: Any) -> bool:
     return binds and not is_other and (callable(value) or isinstance(value, functools.partialmethod))
 
 
+def _standing_for(original: Any) -> Callable[[_Function], _Function]:
+    """Return a decorator that has a function of ours say of itself what the host's would."""
+
+    def tell(function: _Function) -> _Function:
+        functools.update_wrapper(function, original)
+        if type(original) is types.FunctionType and not hasattr(original, "__wrapped__"):
+            # What does not follow __wrapped__, as getfullargspec, sees the same then.
+            with contextlib.suppress(TypeError, ValueError):
+                function.__dict__["__signature__"] = inspect.signature(original)
+        return function
+
+    return tell
+
+
 def _covering_init(original: Callable[..., None]) -> Callable[..., None]:
     """Return an ``__init__`` that sees each class, also one whose ``__init_subclass__`` told nobody."""
 
-    @functools.wraps(original)
+    @_standing_for(original)
     def __init__(self: object, *arguments: Any, **keywords: Any) -> None:  # noqa: N807 - it is that method
         if SEAM.captures:
             guarded(SEAM.cover, type(self))
@@ -499,11 +541,15 @@ def _base_init_subclass(base: type) -> Callable[..., None]:
             raise
         guarded(SEAM.cover_new, cls)
 
+    __init_subclass__.__module__ = base.__module__
+    __init_subclass__.__qualname__ = f"{base.__qualname__}.__init_subclass__"
+    __init_subclass__.__doc__ = object.__init_subclass__.__doc__
+    __init_subclass__.__annotations__ = {}
     return __init_subclass__
 
 
 def _own_init_subclass(original: Callable[..., None]) -> Callable[..., None]:
-    @functools.wraps(original)
+    @_standing_for(original)
     def __init_subclass__(cls: type, *arguments: Any, **keywords: Any) -> None:  # noqa: N807
         try:
             original(cls, *arguments, **keywords)
@@ -540,6 +586,33 @@ async def _follow(call: Call, awaitable: Any) -> Any:
     finally:
         with contextlib.suppress(ValueError):  # closed from another context, as a discarded coroutine is
             _enclosing.reset(token)
+
+
+class _Made:
+    """A coroutine that the host's method made: closed with its follower, where that never awaited it.
+
+    A follower that never begins has warned of that already, or been cancelled, of which Python says nothing.
+    """
+
+    __slots__ = ("coroutine",)
+
+    def __init__(self, coroutine: Any) -> None:
+        self.coroutine = coroutine
+
+    def __del__(self) -> None:
+        with contextlib.suppress(Exception):  # one that is no coroutine of Python's own may not tell
+            if inspect.getcoroutinestate(self.coroutine) == inspect.CORO_CREATED:
+                self.coroutine.close()
+
+
+async def _follow_made(begin: Callable[[], Call | None], made: _Made) -> Any:
+    """Await what the host's method made; the call that this is begins with the first step."""
+    try:
+        call = begin() if SEAM.captures else None
+        return await (made.coroutine if call is None else _follow(call, made.coroutine))
+    except BaseException as error:
+        _step_out(error)
+        raise
 
 
 def _step_out(error: BaseException) -> None:
@@ -586,21 +659,19 @@ _layers = itertools.count()
 
 def _wrapped(way: _Way, original: Any) -> Any:
     """Return a function that stands in for ``original``, coroutine function or not, and reports its calls."""
-    enter = functools.partial(guarded, _entered, way)
     wrap = _wrapped_coroutine if inspect.iscoroutinefunction(original) else _wrapped_plain
-    wrapper = wrap(way.method, _as_function(original), enter)
-    return functools.wraps(original)(wrapper)
+    return _standing_for(original)(wrap(way, _as_function(original)))
 
 
-def _wrapped_coroutine(method: str, function: Any, enter: Callable[..., Call | None]) -> Any:
+def _wrapped_coroutine(way: _Way, function: Any) -> Any:
     async def wrapper(*arguments: Any, **keywords: Any) -> Any:
-        if SEAM.captures and arguments and not _is_inner(method, arguments):
+        if SEAM.captures and arguments and not _is_inner(way.method, arguments):
             pace = guarded(SEAM.pace, arguments[0])
             if pace is not None:
                 await pace
         try:
             coroutine = function(*arguments, **keywords)
-            call = enter(arguments, keywords) if SEAM.captures else None
+            call = guarded(_entered, way, arguments, keywords) if SEAM.captures else None
             return await (coroutine if call is None else _follow(call, coroutine))
         except BaseException as error:
             _step_out(error)
@@ -609,14 +680,19 @@ def _wrapped_coroutine(method: str, function: Any, enter: Callable[..., Call | N
     return wrapper
 
 
-def _wrapped_plain(method: str, function: Any, enter: Callable[..., Call | None]) -> Any:
+def _wrapped_plain(way: _Way, function: Any) -> Any:
+    signature = inspect.signature(function, follow_wrapped=False)
+
     def wrapper(*arguments: Any, **keywords: Any) -> Any:
-        call = enter(arguments, keywords) if SEAM.captures else None
+        is_call = SEAM.captures and _fits(signature, arguments, keywords)
+        call = guarded(_entered, way, arguments, keywords, True) if is_call else None
+        records = call.root.records if call is not None else 0
         token = _enclosing.set(call) if call is not None else None
         try:
             result = function(*arguments, **keywords)
         except BaseException as error:
             if call is not None:
+                guarded(_was_the_call, way, call, records)
                 guarded(_left, call, error)
             _step_out(error)
             raise
@@ -626,13 +702,57 @@ def _wrapped_plain(method: str, function: Any, enter: Callable[..., Call | None]
         if call is None:
             return result
         if isinstance(result, Coroutine):
-            return _named_as(result, _follow(call, result))
-        if method != "start":  # a start() that is not awaited only sets something going
+            made = _Made(result)
+            if guarded(_only_made_a_coroutine, call, records):
+                begin = functools.partial(guarded, _entered, way, arguments, keywords)
+                return _named_as(result, _follow_made(begin, made))
+            return _named_as(result, _follow_made(lambda: call, made))
+        guarded(_was_the_call, way, call, records)
+        if way.method != "start":  # a start() that is not awaited only sets something going
             call.root.spawns = call.root.spawns or inspect.isawaitable(result)
             guarded(_left, call, None)
         return result
 
     return wrapper
+
+
+def _fits(signature: inspect.Signature, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> bool:
+    """Whether a call gets as far as the method; else Python refuses it."""
+    try:
+        signature.bind(*arguments, **keywords)
+    except TypeError:
+        return False
+    return True
+
+
+def _only_made_a_coroutine(call: Call, records: int) -> bool:
+    """Take back a call of a plain function that has done nothing yet but return a coroutine; return whether it was so.
+
+    Args:
+        call: that one.
+        records: how often its frame was on record before.
+    """
+    if call.method == "route_message":
+        return False  # its text is in the host's hands
+    with call.lock:
+        if call.root.records != records:
+            return False
+        call.step_back()
+    return True
+
+
+def _was_the_call(way: _Way, call: Call, records: int) -> None:
+    """Report what was held back of a call of a plain function, as it has returned no coroutine."""
+    if call.method == "start":
+        _tell_start(call)
+    elif call.method == "_send" and not _goes_inward(way, call):
+        with call.lock:
+            if call.root is call:
+                call.settle()
+            elif call.root.given or call.root.records == records:
+                call.is_inside = False
+                call.root.inside -= 1
+                _enter_inner_send(call, call.root, goes_inward=False)
 
 
 def _named_as(told: Any, coroutine: Coroutine[Any, Any, Any]) -> Coroutine[Any, Any, Any]:
@@ -659,7 +779,7 @@ def _as_function(original: Any) -> Callable[..., Any]:
 def _with_short_way(original: Any, long_way: Any, direction: Direction) -> Any:
     """Return a function for the library's own class that records at once what can be, the rest as ``long_way`` does."""
 
-    @functools.wraps(original)
+    @_standing_for(original)
     async def wrapper(*arguments: Any, **keywords: Any) -> Any:
         frame = None
         try:
@@ -681,7 +801,12 @@ def _with_short_way(original: Any, long_way: Any, direction: Direction) -> Any:
     return wrapper
 
 
-def _entered(way: _Way, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> Call | None:
+def _entered(
+    way: _Way,
+    arguments: tuple[Any, ...],
+    keywords: dict[str, Any],
+    may_make_a_coroutine: bool = False,
+) -> Call | None:
     if not arguments:
         return None
     charge_point = arguments[0]
@@ -690,14 +815,24 @@ def _entered(way: _Way, arguments: tuple[Any, ...], keywords: dict[str, Any]) ->
         return None
     call = Call(way, charge_point, way.text(arguments, keywords), _enclosing.get())
     if way.method == "_send":
-        _enter_send(call, way.calls_ours or (way.asks_inward and _is_defined_behind(call)), wanted)
+        _enter_send(call, may_make_a_coroutine or _goes_inward(way, call), wanted)
+    elif way.method == "start":
+        if not may_make_a_coroutine:
+            _tell_start(call)
     elif call.outer is None:
         for capture in wanted:
-            if way.method == "start":
-                guarded(capture.starting, charge_point)
-            else:
-                guarded(capture.received, charge_point, call.text)
+            guarded(capture.received, charge_point, call.text)
     return call
+
+
+def _tell_start(call: Call) -> None:
+    if call.outer is None:
+        for capture in SEAM.recording(call.charge_point):
+            guarded(capture.starting, call.charge_point)
+
+
+def _goes_inward(way: _Way, call: Call) -> bool:
+    return way.calls_ours or (way.asks_inward and _is_defined_behind(call))
 
 
 def _enter_send(call: Call, goes_inward: bool, wanted: list[Capturing]) -> None:

@@ -12,6 +12,7 @@ import contextlib
 import copy
 import functools
 import logging
+import types
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
@@ -172,6 +173,32 @@ def returning_a_task(base: Any) -> Any:
     return Station
 
 
+@shape("`_send` that returns an object with `__await__`, which calls `super()._send` when it is awaited")
+def returning_an_awaitable(base: Any) -> Any:
+    class Sending:
+        def __init__(self, send: Any, message: str) -> None:
+            self.send, self.message = send, message
+
+        def __await__(self) -> Any:
+            return self.send(self.message).__await__()
+
+    class Station(base):
+        def _send(self, message: str) -> Any:
+            return Sending(super()._send, message)
+
+    return Station
+
+
+@shape("`_send` as a generator under `types.coroutine`")
+def generator(base: Any) -> Any:
+    class Station(base):
+        @types.coroutine
+        def _send(self, message: str) -> Any:
+            return (yield from super()._send(message).__await__())
+
+    return Station
+
+
 @shape("`_send` that goes to `super` for some texts, and to the connection itself for others")
 def now_and_then_super(base: Any) -> Any:
     class Station(base):
@@ -218,7 +245,7 @@ class _Instrument:
         return self.function(*arguments)
 
     def __get__(self, instance: Any, owner: Any) -> Any:
-        return functools.partial(self.function, instance)
+        return self if instance is None else functools.partial(self.function, instance)
 
 
 @shape("`_send` and `start` in a decorator")

@@ -10,6 +10,7 @@ import logging
 import os
 import sys
 import threading
+import warnings
 import weakref
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta, timezone
@@ -714,6 +715,131 @@ async def test_wrong_arguments_raise_as_they_would_without_us(notes: Notes, capt
     assert notes.frames == []
 
 
+def forwarding(base: Any) -> Any:
+    class Station(base):
+        def _send(self, message: str) -> Any:
+            return self._connection.send(message)
+
+    return Station
+
+
+def twice_forwarding(base: Any) -> Any:
+    return plain_function(plain_function(base))
+
+
+FORWARDING = pytest.mark.parametrize("shape", [forwarding, plain_function, twice_forwarding])
+
+
+@FORWARDING
+async def test_a_coroutine_that_never_begins_sends_nothing(shape: Any, notes: Notes, capture: Capture) -> None:
+    here, _ = join()
+    station = shape(ocpp.v16.ChargePoint)("CP", here)
+    sending = asyncio.create_task(station._send("[2]"))
+    sending.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await sending
+    await station._send("[3]")
+    assert notes.crossed("CP") == here.crossed == [("sent", "[3]")]
+    assert notes.lost == []
+
+
+@FORWARDING
+async def test_coroutines_stand_as_they_were_awaited(shape: Any, notes: Notes, capture: Capture) -> None:
+    here, _ = join()
+    station = shape(ocpp.v16.ChargePoint)("CP", here)
+    first, second = station._send("[2]"), station._send("[3]")
+    await second
+    await first
+    assert notes.crossed("CP") == here.crossed == [("sent", "[3]"), ("sent", "[2]")]
+
+
+@FORWARDING
+def test_a_coroutine_that_is_not_awaited_warns_once(shape: Any, notes: Notes, capture: Capture) -> None:
+    def run(station: Any) -> list[str]:
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always")
+            station._send("[2]")
+            gc.collect()
+        return [str(one.message) for one in said]
+
+    station = shape(ocpp.v16.ChargePoint)("CP", join()[0])
+    recorded = run(station)
+    capture.disable()
+    assert recorded == run(station)
+    assert len(recorded) == 1
+    assert notes.frames == []
+
+
+def test_a_coroutine_that_its_charge_point_keeps_keeps_nobody_alive(capture: Capture) -> None:
+    station: Any = forwarding(ocpp.v16.ChargePoint)("CP", join()[0])
+    refer = weakref.ref(station)
+    station.kept = station._send("[2]")
+    del station
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        gc.collect()
+    assert refer() is None
+
+
+async def test_a_start_that_never_begins_is_none(notes: Notes, capture: Capture) -> None:
+    class Station(ocpp.v16.ChargePoint):
+        def start(self) -> Any:
+            return super().start()
+
+    station = Station("CP", join()[0])
+    for begins, opened in [(True, 1), (False, 1), (True, 2)]:
+        starting = asyncio.create_task(station.start())
+        if begins:
+            await asyncio.sleep(0)
+        starting.cancel()
+        await asyncio.gather(starting, return_exceptions=True)
+        await station._send("[2]")
+        assert notes.kinds("CP").count("opened") == opened
+
+
+@pytest.mark.parametrize("arguments", [(), (1, 2, 3)])
+@FORWARDING
+async def test_what_python_refuses_to_call_is_no_frame(
+    shape: Any, arguments: tuple[Any, ...], notes: Notes, capture: Capture
+) -> None:
+    station = shape(ocpp.v16.ChargePoint)("CP", join()[0])
+    with pytest.raises(TypeError, match="_send"):
+        station._send(*arguments)
+    assert notes.frames == []
+
+
+@pytest.mark.parametrize("awaits", [False, True])
+async def test_what_a_plain_function_sends_at_once_stands_before_its_answer(
+    awaits: bool, notes: Notes, capture: Capture
+) -> None:
+    class Middle(ocpp.v16.ChargePoint):
+        def _send(self, message: str) -> Any:
+            self.crossed.append(("sent", message))
+            if awaits:
+                self.crossed.append(("received", "[3]"))
+                with contextlib.suppress(StopIteration):
+                    self.route_message("[3]").send(None)
+            if "fail" in message:
+                raise OSError
+
+    class Station(Middle):
+        def _send(self, message: str) -> Any:
+            super()._send(f"{message} ")
+            return asyncio.sleep(0)
+
+        def route_message(self, raw_msg: str) -> Any:
+            return asyncio.sleep(0)
+
+    station: Any = Station("CP", join()[0])
+    station.crossed = []
+    sending = [station._send("[2]"), station._send("[2]")]
+    await asyncio.gather(*sending)
+    with pytest.raises(OSError):
+        station._send("fail")
+    assert notes.crossed("CP") == station.crossed
+    assert [frame.text for frame in notes.lost] == ["fail "]
+
+
 class Pacing(Notes):
     """A recorder that notes when it is asked whether it wants to be awaited."""
 
@@ -756,6 +882,31 @@ def test_a_coroutine_is_called_as_without_us(capture: Capture) -> None:
     coroutine = Station("CP", join()[0])._send("[2]")
     assert (coroutine.__name__, coroutine.__qualname__) == ("_send", "ChargePoint._send")
     asyncio.run(coroutine)
+
+
+def test_methods_say_of_themselves_what_they_did(notes: Notes) -> None:
+    class Station(ocpp.v16.ChargePoint):
+        def __init_subclass__(cls, color: str = "") -> None:
+            """Take a color."""
+
+        def _send(self, message: str, *, urgency: int = 1) -> Any:
+            return super()._send(message)
+
+    def told() -> list[object]:
+        found: list[object] = []
+        for cls in (ChargePoint, Station):
+            for name in ("__init__", "_send", "route_message", "start"):
+                method = getattr(cls, name)
+                found += [inspect.getfullargspec(method), inspect.signature(method), method.__qualname__]
+        hears = Station.__init_subclass__
+        return [*found, inspect.getfullargspec(hears), hears.__qualname__, hears.__doc__]
+
+    without = told()
+    with capturing(notes):
+        assert told() == without
+        added = ChargePoint.__init_subclass__
+        assert (added.__module__, added.__qualname__) == (ChargePoint.__module__, "ChargePoint.__init_subclass__")
+        assert (added.__doc__, added.__annotations__) == (object.__init_subclass__.__doc__, {})
 
 
 # -- odd charge points ------------------------------------------------------------------------------------------
