@@ -13,8 +13,6 @@ from copy import copy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from ocpp_mongo_plugin import dialects
-from ocpp_mongo_plugin.errors import ArgumentError
 from ocpp_mongo_plugin.testing.tables import frame_table, named, named_frame, shown, transaction_table, where
 
 if TYPE_CHECKING:
@@ -71,6 +69,8 @@ class OcppRecording:
             ArgumentError: there is no such end.
         """
         if end not in ("station", "csms"):
+            from ocpp_mongo_plugin.errors import ArgumentError  # noqa: PLC0415 - loading the fixture loads nothing
+
             raise ArgumentError(f'seen_from takes "station" or "csms", not {end!r}')
         narrowed = copy(self)
         narrowed._end = end  # noqa: SLF001 - it is one of ours
@@ -183,7 +183,11 @@ class OcppRecording:
             ArgumentError: no version of OCPP has such an action, so that it was never called says nothing.
         """
         __tracebackhide__ = True
+        from ocpp_mongo_plugin import dialects  # noqa: PLC0415 - loading the fixture loads nothing
+
         if action != "DataTransfer" and dialects.origin_of(action, None) is None:
+            from ocpp_mongo_plugin.errors import ArgumentError  # noqa: PLC0415 - as above
+
             raise ArgumentError(f"no version of OCPP has an action {action!r}: never_called would always hold")
         self.called(action, fields, times=0, **more)
 
