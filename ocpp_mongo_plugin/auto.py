@@ -78,12 +78,10 @@ def _guarded(step: Callable[..., object], *arguments: object) -> None:
 
 
 def _warn(error: Exception) -> None:
-    from ocpp_mongo_plugin.errors import OcppMongoError  # noqa: PLC0415
-    from ocpp_mongo_plugin.log import warn  # noqa: PLC0415 - most processes have nothing to say
+    from ocpp_mongo_plugin.log import not_recorded  # noqa: PLC0415 - most processes have nothing to say
 
     _redirect()
-    told = str(error) if isinstance(error, OcppMongoError | ImportError) else type(error).__name__
-    warn("this program is not recorded: %s", told)
+    not_recorded(error)
 
 
 def _redirect() -> None:

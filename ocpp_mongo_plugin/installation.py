@@ -16,8 +16,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ocpp_mongo_plugin import children, switches
-from ocpp_mongo_plugin.errors import OcppMongoError, SettingError
-from ocpp_mongo_plugin.log import warn
+from ocpp_mongo_plugin.errors import SettingError
+from ocpp_mongo_plugin.log import not_recorded, warn
 
 if TYPE_CHECKING:
     from ocpp_mongo_plugin.plugin import MongoPlugin
@@ -64,9 +64,7 @@ def install(uri: str | None = None, database: Any = None, **settings: Any) -> Mo
 
 
 def _installed(given: Mapping[str, Any]) -> MongoPlugin:
-    _load_modules()
-    if not switches.is_on(switches.DISABLE):
-        from ocpp_mongo_plugin import repositories  # noqa: F401, PLC0415 - at the first read it would hold up a loop
+    _load_modules(to_read=True)
     with _installation.lock:
         switches.is_uninstalled = False
         if _installation.own is not None:
@@ -104,8 +102,7 @@ def install_automatically() -> MongoPlugin | None:
             _installation.automatic = _started(plugin)
             return plugin
     except Exception as error:  # noqa: BLE001 - nothing of ours may end the program
-        told = str(error) if isinstance(error, OcppMongoError | ImportError) else type(error).__name__
-        warn("this program is not recorded: %s", told)
+        not_recorded(error)
         return None
 
 
@@ -132,13 +129,18 @@ def uninstall(timeout: float | None = None) -> bool:
     return all(stored)
 
 
-def _load_modules() -> None:
-    """Import what recording takes, without a lock: a thread that imports ocpp may wait for ours, and be waited for."""
-    from ocpp_mongo_plugin import plugin  # noqa: F401, PLC0415 - it takes the driver
+def _load_modules(*, to_read: bool = False) -> None:
+    """Import what recording takes, without a lock: a thread that imports ocpp may wait for ours, and be waited for.
+
+    What reading takes as well, where the program asked for a recorder: at the first read it would hold up a loop.
+    """
+    from ocpp_mongo_plugin.plugin import load_readers  # noqa: PLC0415 - it takes the driver
     from ocpp_mongo_plugin.seam import library  # noqa: PLC0415
 
     if not switches.is_on(switches.DISABLE):
         library()
+        if to_read:
+            load_readers()
 
 
 def _new(given: Mapping[str, Any]) -> MongoPlugin:

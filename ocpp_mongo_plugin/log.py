@@ -9,6 +9,8 @@ from __future__ import annotations
 import contextlib
 import logging
 
+from ocpp_mongo_plugin.errors import OcppMongoError
+
 _logger = logging.getLogger("ocpp_mongo_plugin")
 
 
@@ -16,6 +18,12 @@ def warn(message: str, *values: object) -> None:
     """Say what a user may have to know."""
     with contextlib.suppress(Exception):
         _logger.warning(message, *values, stacklevel=2)
+
+
+def not_recorded(error: Exception) -> None:
+    """Say why a program that was to be recorded is not; errors of others by their kind alone."""
+    told = str(error) if isinstance(error, OcppMongoError | ImportError) else type(error).__name__
+    warn("this program is not recorded: %s", told)
 
 
 def own_error(told: str) -> None:

@@ -61,6 +61,11 @@ _APPLICATION = "ocpp-mongo-plugin"
 _UTC = timezone.utc
 
 
+def load_readers() -> None:
+    """Import what reading takes, now: a few tenths of a second, by which the first read would hold up a loop."""
+    from ocpp_mongo_plugin import repositories  # noqa: F401, PLC0415 - a program that is only recorded needs none of it
+
+
 class MongoPlugin:
     """Records ChargePoints of this process in MongoDB, between entering and leaving its context.
 
@@ -148,7 +153,7 @@ class MongoPlugin:
         Raises:
             ImportError: the ``ocpp`` library is not there, or broken.
         """
-        self.load_readers()
+        load_readers()
         self.start_now()
 
     def start_now(self) -> None:
@@ -176,10 +181,6 @@ class MongoPlugin:
         if self._is_closing or self._sink is None:
             self._capture.disable()  # another thread closes it, and may have looked before there was anything to stop
         _arrange()
-
-    def load_readers(self) -> None:
-        """Import what reading takes, now: at the first read it would hold up the program's loop."""
-        from ocpp_mongo_plugin import repositories  # noqa: F401, PLC0415 - see above
 
     def _set_up(self) -> None:
         """Open the journal, and start what carries frames to the store.
