@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, Protocol, TypeAlias
 from uuid import uuid4
 
 import pytest
+from bson import ObjectId, json_util
 from hypothesis import HealthCheck, settings
 from mongomock_motor import AsyncMongoMockClient
 from pymongo import AsyncMongoClient, MongoClient
@@ -105,6 +106,23 @@ def database_name(_client: MongoClient[dict[str, Any]]) -> Iterator[str]:
 def plain(_client: MongoClient[dict[str, Any]], database_name: str) -> Plain:
     """The test's database through plain PyMongo, to look at what was stored."""
     return _client[database_name]
+
+
+@pytest.fixture
+def logged_of_clients(caplog: pytest.LogCaptureFixture) -> Callable[[], list[str]]:
+    """Gives what the driver logged of clients that were made since; those of the session have heartbeats at any time."""
+    began = ObjectId()
+
+    def is_older(text: str) -> bool:
+        told = json_util.loads(text) if text.startswith("{") else {}
+        client = told.get("topologyId", told.get("clientId"))
+        return client is not None and client < began
+
+    def texts() -> list[str]:
+        of_the_driver = [record.getMessage() for record in caplog.records if record.name.startswith("pymongo")]
+        return [text for text in of_the_driver if not is_older(text)]
+
+    return texts
 
 
 @pytest.fixture

@@ -294,20 +294,20 @@ def test_a_loop_that_is_over_is_not_kept(mongo_uri: str, database_name: str):
 
 
 async def test_the_log_has_nothing_of_the_clients_that_read(
-    mongo_uri: str, plain: Any, caplog: pytest.LogCaptureFixture
+    mongo_uri: str, plain: Any, caplog: pytest.LogCaptureFixture, logged_of_clients: Callable[[], list[str]]
 ):
     caplog.set_level(logging.DEBUG)
     async with MongoPlugin(mongo_uri, plain.name) as plugin:
         plugin.record("CP1", "sent", "[]")
         assert len(await plugin.messages.find()) == 1
         assert await asyncio.to_thread(lambda: asyncio.run(plugin.messages.count())) == 1
-    assert [record.getMessage() for record in caplog.records if record.name.startswith("pymongo")] == []
+    assert logged_of_clients() == []
     plain.client.admin.command("ping")
     assert [record for record in caplog.records if record.name == "pymongo.command"] != []
 
 
 async def test_a_client_that_writes_for_long_stays_out_of_the_log_however_many_come_and_go(
-    mongo_uri: str, caplog: pytest.LogCaptureFixture
+    mongo_uri: str, caplog: pytest.LogCaptureFixture, logged_of_clients: Callable[[], list[str]]
 ):
     writing, close = ByUri(mongo_uri, "lab").writing()
     for _ in range(60):
@@ -315,7 +315,7 @@ async def test_a_client_that_writes_for_long_stays_out_of_the_log_however_many_c
     caplog.set_level(logging.DEBUG)
     writing.command("ping")
     close()
-    assert [record.getMessage() for record in caplog.records if record.name.startswith("pymongo")] == []
+    assert logged_of_clients() == []
 
 
 async def test_a_uri_that_cannot_be_used_is_the_drivers_error():
