@@ -83,6 +83,8 @@ class Capture:
         """Report to ``recorder``; without ``record_all`` only what ``attach`` is given."""
         self._recorder = recorder
         self._record_all = record_all
+        self.holds_up = recorder.holds_up
+        """Whether the recorder may have the host awaited."""
         self.gives_way_to: tuple[Capture, ...] = ()
         """Whoever records a ChargePoint instead of this one, as long as they do."""
         self._lock = threading.Lock()
@@ -184,11 +186,6 @@ class Capture:
             line.close(None, None, None)
 
     # -- sessions ----------------------------------------------------------------------------------------------
-
-    def open_sessions(self) -> list[Session]:
-        """Return the sessions that are open."""
-        with self._lock:
-            return [line.session for line in self._all_lines() if not line.closed]
 
     def close_sessions(self, reason: str) -> None:
         """Close every session, since recording ends."""

@@ -9,43 +9,39 @@ from __future__ import annotations
 import asyncio
 import atexit
 import os
-import re
 import sys
 import threading
-import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Iterator
 from dataclasses import replace
-from datetime import datetime, timezone
+from datetime import datetime
 from functools import cached_property, partial
-from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary, WeakSet
 
-import platformdirs
 from pydantic import SecretStr
 
+from ocpp_mongo_plugin.announcements import Announcer, Persistence, Recorder, taken_by_nobody
 from ocpp_mongo_plugin.buffer import SHUTDOWN, Buffer
 from ocpp_mongo_plugin.capture import Capture
 from ocpp_mongo_plugin.changes import Document
 from ocpp_mongo_plugin.dead_letters import DeadLetterFiles
+from ocpp_mongo_plugin.destination import APPLICATION, addresses_of, journal_root, target_of
 from ocpp_mongo_plugin.driver_errors import translated
 from ocpp_mongo_plugin.drivers import ByHandle, ByUri, collection_of
 from ocpp_mongo_plugin.errors import ArgumentError, NotStartedError, SettingError, StoreUnavailableError
 from ocpp_mongo_plugin.facts import TransactionEdit
-from ocpp_mongo_plugin.frames import Frame, Origin, SessionChange, Undelivered, decode
-from ocpp_mongo_plugin.hooks import REDACT_HOOK, Hooks, PluginManager
-from ocpp_mongo_plugin.hookspecs import FrameLoss, MessageView, ProjectedFact, StationView, TransactionView, hookimpl
+from ocpp_mongo_plugin.frames import Frame, Origin
+from ocpp_mongo_plugin.hooks import Hooks, PluginManager
 from ocpp_mongo_plugin.journal import AbandonedJournal, Journal, JournalError, Target, adopt
-from ocpp_mongo_plugin.ledger import Ledger
 from ocpp_mongo_plugin.log import warn
-from ocpp_mongo_plugin.masking import masked
-from ocpp_mongo_plugin.recording import Batch, Decoded, Item, without_credentials
+from ocpp_mongo_plugin.recording import Item, without_credentials
 from ocpp_mongo_plugin.redaction import MASK, Policy, Redactor
 from ocpp_mongo_plugin.settings import (
     Settings,
     check_uri,
     read_settings,
+    unknown_variables,
     unusual_collections,
 )
 from ocpp_mongo_plugin.sink import Health, Sink, Statistics, awaited_signal
@@ -56,9 +52,6 @@ if TYPE_CHECKING:
     # They take Beanie and every model, as long to import as all else: a program that is only recorded needs none.
     from ocpp_mongo_plugin.documents import Documents, Gap
     from ocpp_mongo_plugin.repositories import Messages, MeterValues, Sessions, Stations, Transactions
-
-_APPLICATION = "ocpp-mongo-plugin"
-_UTC = timezone.utc
 
 
 def load_readers() -> None:
@@ -98,6 +91,7 @@ class MongoPlugin:
         if uri is not None and handle is not None:
             raise SettingError("give either a uri or a database handle, not both: a handle has its own server")
         self.settings: Settings = read_settings({"uri": uri, "database": name, "record_all": record_all, **settings})
+        _tell_of_unknown_variables()
         self._driver: ByUri | ByHandle
         if handle is None:
             check_uri(self.settings)
@@ -106,14 +100,14 @@ class MongoPlugin:
         else:
             self._driver = ByHandle(handle)
         self._recorder = ""
-        self._persistence = _Persistence()
+        self._persistence = Persistence()
         self._hooks = Hooks(self._persistence, load_entry_points=self.settings.load_plugins, later=plugins_later)
         # One for the host's turn, and one for the sink's thread: neither waits for the other.
         self._redactor_in_turn = Redactor(policy_of(self.settings))
         self._redactor = Redactor(policy_of(self.settings))
         self._redacting = threading.RLock()
         self._capture = Capture(
-            _Recorder(
+            Recorder(
                 self._hooks,
                 self._persistence,
                 self._pace,
@@ -135,6 +129,9 @@ class MongoPlugin:
         """Whether ChargePoints that another plugin records into the same collections are left to that one."""
         self._last = Statistics()
         self._documents: WeakKeyDictionary[asyncio.AbstractEventLoop, Documents] = WeakKeyDictionary()
+
+    def __repr__(self) -> str:
+        return f"<MongoPlugin {self._where()}, database {self._target().database}: {self.health.state}>"
 
     # -- lifecycle ---------------------------------------------------------------------------------------------
 
@@ -188,13 +185,13 @@ class MongoPlugin:
         Each start is a recorder of its own: the directory of an earlier one may still hold what waits.
         """
         self._recorder = recorder_name()
-        listener = _Listener(self._hooks)
+        announcer = Announcer(self._hooks)
         journal = self._open_journal()
-        self._buffer = Buffer(self.settings, journal, self._cleaned_in_turn, listener.lost)
+        self._buffer = Buffer(self.settings, journal, self._cleaned_in_turn, announcer.lost)
         self._sink = Sink(
             self._connect,
             self.settings,
-            listener,
+            announcer,
             recorder=self._recorder,
             where=self._where(),
             buffer=self._buffer,
@@ -337,7 +334,7 @@ class MongoPlugin:
             sink, was_child = self._sink, self._is_child
             if was_child:
                 self._is_child = False
-                self._persistence.offer = _taken_by_nobody
+                self._persistence.offer = taken_by_nobody
             self._is_closing = sink is not None
         if sink is not None or was_child:
             self._capture.close_sessions("recording stopped")
@@ -376,7 +373,7 @@ class MongoPlugin:
         self._sink, self._buffer = None, None
         self._is_closing = False
         self._at_end_of_worker = None
-        self._persistence.offer = self._first_offer_of_child if self._is_child else _taken_by_nobody
+        self._persistence.offer = self._first_offer_of_child if self._is_child else taken_by_nobody
         if not self._is_child:
             self._capture.disable()
 
@@ -660,7 +657,7 @@ class MongoPlugin:
     def _servers(self) -> set[object]:
         if isinstance(self._driver, ByHandle) and self._driver.hosts is None:
             return {id(self._driver.writing()[0].client)}  # in memory
-        return {_address(host.strip()) for host in self._target().server.split(",")}
+        return {*addresses_of(self._target())}
 
     def _collections(self) -> tuple[str, tuple[str, ...]]:
         target = self._target()
@@ -678,7 +675,7 @@ class MongoPlugin:
             # After a server said that it goes down, the driver looks for it only with its next heartbeat.
             "heartbeatFrequencyMS": _HEARTBEAT_MS,
             "tz_aware": True,
-            "appname": _APPLICATION,
+            "appname": APPLICATION,
         }
 
     def _connect(self) -> Store:
@@ -691,9 +688,6 @@ class MongoPlugin:
         return Store(database, self.settings, self._recorder, close=close, files=files)
 
 
-_Waiting: TypeAlias = Callable[[], "Awaitable[None] | None"]
-
-_SAY_AGAIN_AFTER = 60.0
 _ROOM_POLL = 0.005
 _LONGEST_SYNC = 5.0
 """Seconds that a send or receive is held up for a disk that does not answer."""
@@ -706,13 +700,23 @@ _PATIENCE = 600.0
 _started_plugins: WeakSet[MongoPlugin] = WeakSet()
 _of_parents: list[object] = []
 _arranging = threading.RLock()
+_said: set[str] = set()
+"""Of the environment, which stays as it is."""
 _IN_PYTEST = {"PYTEST_CURRENT_TEST", "PYTEST_VERSION"}
 """While a test runs; and during the session, from pytest 8.2 on."""
-_LOOPBACK = ("127.0.0.1", "[::1]")
 _OPENING = 1.0
 """Seconds that the first frame of a child is held up at most."""
 _LAST = -1000
 """After whatever a worker has left to do at its end."""
+
+
+def _tell_of_unknown_variables() -> None:
+    """Say once of each variable that it is none of ours; a test suite's environment is its own."""
+    if not _IN_PYTEST & os.environ.keys():
+        for sentence in unknown_variables():
+            if sentence not in _said:
+                _said.add(sentence)
+                warn("%s", sentence)
 
 
 def _arrange() -> None:
@@ -725,20 +729,10 @@ def _arrange() -> None:
                 plugin._capture.gives_way_to = tuple(other._capture for other in others)  # noqa: SLF001 - of this module
 
 
-def _address(host: str) -> str:
-    """Return a host of a URI with its port, the loopback under one name."""
-    name, _, port = host.rpartition(":") if re.search(r":\d+$", host) else (host, "", "")
-    return f"{'localhost' if name in _LOOPBACK else name}:{port or 27017}"
-
-
 def _stay_in_forked_worker(plugin: MongoPlugin) -> None:
     # A worker of a fork server may have started it on its way to here, by importing ocpp.
     if plugin._is_child or plugin._sink is not None:  # noqa: SLF001 - of this module
         plugin._stay_to_the_end_of_a_worker()  # noqa: SLF001 - of this module
-
-
-def _taken_by_nobody(_item: object) -> bool:
-    return False
 
 
 def _stored_all(sink: Sink) -> bool:
@@ -772,27 +766,6 @@ async def _until_synced(journal: Journal) -> None:
     await asyncio.wait({done}, timeout=_LONGEST_SYNC)
 
 
-def journal_root(settings: Settings) -> Path:
-    """Return the directory under which all journals are.
-
-    Raises:
-        JournalError: this user has no home directory, and none is set.
-    """
-    try:
-        if settings.journal_directory is not None:
-            return settings.journal_directory.expanduser()
-        return platformdirs.user_state_path(_APPLICATION) / "journal"
-    except (RuntimeError, OSError):
-        raise JournalError("no journal can be kept: this user has no home; set journal_directory") from None
-
-
-def target_of(settings: Settings) -> Target:
-    """Return what the journals of these settings are for: hosts and database, without credentials."""
-    hosts = re.sub(r"^[a-z+]+://", "", settings.uri.get_secret_value()).rpartition("@")[2]
-    named = re.split(r"[/?]", hosts)[0].lower().split(",")
-    return Target(",".join(sorted(named)), settings.database, unusual_collections(settings))
-
-
 def policy_of(settings: Settings) -> Policy:
     """Return what is redacted by these settings."""
     key = settings.pseudonym_key
@@ -803,142 +776,3 @@ def policy_of(settings: Settings) -> Policy:
         data_transfer=dict(settings.data_transfer),
         unsafe_keep_credentials=settings.unsafe_keep_credentials,
     )
-
-
-class _Persistence:
-    """Our own plugin of the frame hooks: what was captured goes into the buffer."""
-
-    def __init__(self) -> None:
-        self.offer: Callable[[Any], bool] = _taken_by_nobody
-
-    @hookimpl(tryfirst=True)
-    def ocpp_frame_sent(self, frame: Frame) -> None:
-        self.offer(frame)
-
-    @hookimpl(tryfirst=True)
-    def ocpp_frame_received(self, frame: Frame) -> None:
-        self.offer(frame)
-
-
-class _Recorder:
-    """What capture reports to: frames go through the hooks, the rest straight into the buffer."""
-
-    def __init__(
-        self, hooks: Hooks, persistence: _Persistence, pace: _Waiting, durable: _Waiting, *, holds_up: bool
-    ) -> None:
-        self._hooks = hooks
-        self._persistence = persistence
-        self.pace = pace
-        self.durable = durable
-        self.holds_up = holds_up
-
-    def frame(self, frame: Frame) -> None:
-        if self._hooks.only_ours:
-            self._persistence.offer(frame)
-        elif frame.direction == "sent":
-            self._hooks.frame_sent(frame)
-        else:
-            self._hooks.frame_received(frame)
-
-    def session(self, change: SessionChange) -> None:
-        if change.kind == "opened":
-            self._hooks.load()
-        self._persistence.offer(change)
-        if change.kind == "opened":
-            self._hooks.later("ocpp_session_opened", change.session)
-        elif change.kind == "closed":
-            self._hooks.later("ocpp_session_closed", change.session)
-
-    def undelivered(self, frame: Frame) -> None:
-        self._persistence.offer(Undelivered(frame))
-
-
-class _Listener:
-    """Tells the hooks behind the sink what was stored or lost."""
-
-    _TRANSACTION = {  # noqa: RUF012 - a constant table
-        "started": "ocpp_transaction_started",
-        "updated": "ocpp_transaction_updated",
-        "ended": "ocpp_transaction_ended",
-    }
-
-    def __init__(self, hooks: Hooks) -> None:
-        self._hooks = hooks
-        self._say_again_at = 0.0
-
-    def redacted(self, decoded: Decoded) -> Decoded:
-        """Ask plugins what to mask; where one fails to say, all of the payload is masked."""
-        self._hooks.wait_until_loaded()
-        frame, message = decoded.item, decoded.message
-        if message is None or not isinstance(frame, Frame) or not self._hooks.wants(REDACT_HOOK):
-            return decoded
-        view = MessageView(
-            station_id=frame.station_id,
-            session_id=frame.session_id,
-            direction=frame.direction,
-            protocol_version=frame.protocol_version,
-            message_type=message.message_type,
-            message_id=message.message_id,
-            action=message.action,
-            payload=decode(frame.text).payload,
-        )
-        paths, sound = self._hooks.redact(view)
-        text, found = masked(frame.text, paths if sound else ["payload", "error_description"])
-        if not found:
-            return decoded
-        return Decoded(frame._replace(text=text, redacted=(*frame.redacted, *found)), decode(text))
-
-    @property
-    def wants_facts(self) -> bool:
-        """Whether a plugin is told of facts."""
-        return self._hooks.wants("ocpp_project")
-
-    def stored(self, batch: Batch, ledger: Ledger) -> None:
-        if batch.projected and self._hooks.wants("ocpp_project"):
-            for fact, source in batch.projected:
-                value = ProjectedFact(
-                    fact=fact,
-                    station_id=source.station_id,
-                    session_id=source.session_id,
-                    message_key=source.key,
-                    protocol_version=source.protocol_version,
-                    received_at=source.received_at,
-                )
-                self._hooks.later("ocpp_project", value)
-        for kind, key in dict.fromkeys(batch.notices):
-            self._notify(kind, key, ledger)
-
-    def _notify(self, kind: str, key: str, ledger: Ledger) -> None:
-        hook = self._TRANSACTION.get(kind, "ocpp_station_changed")
-        if not self._hooks.wants(hook):
-            return
-        document = ledger.document("stations" if kind == "station" else "transactions", key)
-        if document is None:
-            return
-        if kind == "station":
-            self._hooks.later(hook, StationView.of(document))
-        else:
-            self._hooks.later(hook, TransactionView.of({**document, "_id": key}))
-
-    def lost(self, frames: list[Frame], reason: str) -> None:
-        now = time.monotonic()
-        if reason != SHUTDOWN and now >= self._say_again_at:
-            self._say_again_at = now + _SAY_AGAIN_AFTER
-            warn("ocpp-mongo-plugin loses frames: %s; stats.lost counts them", reason)
-        if not self._hooks.wants("ocpp_frames_lost"):
-            return
-        sessions: dict[str, list[Frame]] = {}
-        for frame in frames:
-            sessions.setdefault(frame.session_id, []).append(frame)
-        for session_id, lost in sessions.items():
-            numbers = [frame.sequence for frame in lost]
-            value = FrameLoss(
-                station_id=lost[0].station_id,
-                session_id=session_id,
-                count=len(lost),
-                reason=reason,
-                first_sequence=min(numbers),
-                last_sequence=max(numbers),
-                at=datetime.now(tz=_UTC),
-            )
-            self._hooks.later("ocpp_frames_lost", value)

@@ -64,6 +64,10 @@ class Capturing(Protocol):
     """Who records, as the seam sees it."""
 
     @property
+    def holds_up(self) -> bool:
+        """Whether ``pace`` or ``durable`` may ever return anything."""
+
+    @property
     def gives_way_to(self) -> Sequence[Capturing]:
         """Whoever records a ChargePoint instead, as long as they do."""
 
@@ -324,6 +328,8 @@ class _Seam:
         self.captures: tuple[Capturing, ...] = ()
         self.only: Capturing | None = None
         """The one that records, where there is just one."""
+        self._holds_up = False
+        """Whether anyone who records may hold up the host."""
         self.charge_point: type = type(None)
         self._lock = threading.RLock()
         # By id, since a metaclass may have its classes equal, or without a hash. An id used again takes its place.
@@ -353,6 +359,7 @@ class _Seam:
     def _let_record(self, captures: tuple[Capturing, ...]) -> None:
         self.captures = captures
         self.only = captures[0] if len(captures) == 1 else None
+        self._holds_up = any(capture.holds_up for capture in captures)
 
     def recording(self, charge_point: object) -> list[Capturing]:
         """Return who records this ChargePoint: whoever wants to, unless one it gives way to does.
@@ -458,10 +465,14 @@ class _Seam:
 
     def pace(self, charge_point: object) -> Awaitable[None] | None:
         """Return what a recorder of this ChargePoint wants to be awaited before it takes another frame, if any does."""
+        if not self._holds_up:
+            return None
         return next((wait for one in self.recording(charge_point) if (wait := guarded(one.pace)) is not None), None)
 
     def durable(self, charge_point: object) -> Awaitable[None] | None:
         """Return what a recorder of this ChargePoint wants to be awaited now that it has the frame, if any does."""
+        if not self._holds_up:
+            return None
         return next((wait for one in self.recording(charge_point) if (wait := guarded(one.durable)) is not None), None)
 
     def forked(self) -> None:

@@ -243,6 +243,20 @@ def read_settings(given: Mapping[str, Any]) -> Settings:
     return settings
 
 
+def unknown_variables() -> list[str]:
+    """Return a sentence about each variable of the environment that has the name of a setting, but of none there is."""
+    known = {name.upper() for name in Settings.model_fields} | {name.removeprefix(PREFIX) for name in switches.NAMES}
+    sentences = []
+    for variable in sorted(os.environ):
+        name = variable.upper().removeprefix(PREFIX)
+        if name == variable.upper() or name in known:
+            continue
+        likely = get_close_matches(name, known, 1)
+        hint = f"did you mean {PREFIX}{likely[0]}?" if likely else "docs/settings.md has those that there are"
+        sentences.append(f"{variable} is no setting, and changes nothing; {hint}")
+    return sentences
+
+
 def without_password(text: str) -> str:
     """Return the text with the password of every URI in it replaced by asterisks."""
     return _PASSWORD.sub(r"\g<scheme>\g<user>:***@", text)

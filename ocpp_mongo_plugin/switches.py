@@ -19,6 +19,10 @@ CHILDREN = "OCPP_MONGO_CHILDREN"
 LOG = "OCPP_MONGO_LOG"
 """File for what the package would log, which then is no more in the program's own log."""
 
+USERS_PATH = "OCPP_MONGO_PYTHONPATH"
+"""``PYTHONPATH`` as the user had it, for ``startup/sitecustomize.py`` to restore."""
+NAMES = frozenset({AUTO, DISABLE, CHILDREN, LOG, USERS_PATH})
+
 is_uninstalled = False
 """Whether ``uninstall`` had the last word in this process: what waits for an import then lets it pass."""
 

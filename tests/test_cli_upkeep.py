@@ -19,8 +19,8 @@ from test_cli import IMPATIENT, NOBODY, run
 
 from ocpp_mongo_plugin import MongoPlugin
 from ocpp_mongo_plugin.dead_letters import DeadLetterFiles
+from ocpp_mongo_plugin.destination import target_of
 from ocpp_mongo_plugin.embedded import EmbeddedMongod
-from ocpp_mongo_plugin.plugin import target_of
 from ocpp_mongo_plugin.settings import read_settings
 
 pytestmark = [pytest.mark.mongod, pytest.mark.programs]

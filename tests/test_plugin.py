@@ -445,13 +445,25 @@ def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("OCPP_MONGO_URI", "mongodb://user:s3cret@db.example/")
     monkeypatch.setenv("OCPP_MONGO_DATABASE", "lab")
     monkeypatch.setenv("OCPP_MONGO_EXCLUDE_ACTIONS", "Heartbeat, MeterValues")
-    settings = MongoPlugin().settings
+    plugin = MongoPlugin()
+    settings = plugin.settings
+    assert repr(plugin) == "<MongoPlugin mongodb://user:***@db.example/, database lab: down>"
     assert (settings.database, settings.exclude_actions) == ("lab", {"Heartbeat", "MeterValues"})
     assert settings.shown_uri == "mongodb://user:***@db.example/"
     assert "s3cret" not in repr(settings)
     monkeypatch.setenv("OCPP_MONGO_BATCH_SIZE", "many")
     with pytest.raises(SettingError, match="OCPP_MONGO_BATCH_SIZE"):
         MongoPlugin()
+
+
+def test_a_misspelt_variable_is_a_warning_once(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture):
+    for name in ("PYTEST_CURRENT_TEST", "PYTEST_VERSION"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("OCPP_MONGO_URL", "mongodb://user:s3cret@db.example/")
+    for _ in range(2):
+        MongoPlugin()
+    said = "OCPP_MONGO_URL is no setting, and changes nothing; did you mean OCPP_MONGO_URI?"
+    assert [record.getMessage() for record in caplog.records if record.levelname == "WARNING"] == [said]
 
 
 async def test_what_is_not_started_says_so(mock_database: Any):

@@ -236,7 +236,8 @@ def test_without_mongodb_it_is_said_once_and_the_program_is_the_same(program: tu
     assert re.fullmatch(said, line.decode())
 
 
-WAITING = "import sys; print('ready', flush=True); sys.stdin.read()"
+# Not in a read, of which a traceback would tell how far it was when the signal came.
+WAITING = "import signal; print('ready', flush=True); signal.pause()"
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
@@ -359,9 +360,9 @@ def test_what_recording_has_to_say_goes_to_a_file_when_one_is_named(tmp_path: Pa
     [
         (["--uri", "mongodb://someone:secret@host:port/"], 2, "is no MongoDB URI (mongodb://someone:***@host:port/)"),
         (["--uri", "http://host/"], 2, "is no MongoDB URI"),
-        (["--durability", "eternal"], 2, "setting OCPP_MONGO_DURABILITY is wrong"),
-        (["--database", ""], 2, "setting OCPP_MONGO_DATABASE is wrong"),
-        (["--database", "a b"], 2, "setting OCPP_MONGO_DATABASE is wrong"),
+        (["--durability", "eternal"], 2, "setting durability is wrong"),
+        (["--database", ""], 2, "setting database is wrong"),
+        (["--database", "a b"], 2, "setting database is wrong"),
         (["--log", "/no/such/directory/log"], 2, "nothing can be written to the log /no/such/directory/log"),
         (["--dorability", "memory"], 2, "No such option"),
         ([], 0, "no --uri"),
@@ -378,6 +379,28 @@ def test_what_is_wrong_is_said_before_the_program_starts(asked: list[str], code:
     if "No such" not in sentence:
         assert said.startswith("ocpp-mongo: ")
         assert said.count("\n") == 1
+
+
+def test_an_option_of_python_needs_no_dashes_before_it(mongo_uri: str, plain: Any):
+    asked = ("--uri", mongo_uri, "--database", plain.name, "-m", "heartbeats")
+    assert same(finished(*RUN, *asked, cwd=PROGRAMS)) == (0, b"", b"")
+    assert sent(plain) == {"here": TEN}
+
+
+def test_an_option_that_there_is_not_is_no_program():
+    done = finished(*RUN, "--dorability", "memory", sys.executable, "-c", "print('started')")
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert b"No such option: --dorability" in done.stderr
+
+
+def test_a_variable_that_is_no_setting_is_named():
+    own = environment(OCPP_MONGO_DATABSE="lab", OCPP_MONGO_COLOUR="red", OCPP_MONGO_DATABASE="lab")
+    done = finished(*RUN, "--no-check", "--uri", NOBODY, "--", sys.executable, "-c", "print('started')", env=own)
+    assert same(done)[:2] == (0, b"started\n")
+    assert done.stderr.decode().splitlines() == [
+        "ocpp-mongo: OCPP_MONGO_COLOUR is no setting, and changes nothing; docs/settings.md has those that there are",
+        "ocpp-mongo: OCPP_MONGO_DATABSE is no setting, and changes nothing; did you mean OCPP_MONGO_DATABASE?",
+    ]
 
 
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])

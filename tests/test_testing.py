@@ -324,6 +324,22 @@ def test_without_a_server_or_the_mock_one_sentence_says_what_to_do(suite: pytest
             "*the mark ocpp_recording takes keywords only*",
         ]
     )
+    assert "UsageError" not in result.stdout.str()
+
+
+def test_a_wrong_setting_of_the_mark_is_one_sentence(suite: pytest.Pytester) -> None:
+    suite.makepyfile(
+        test_host="""
+        import pytest
+
+        @pytest.mark.ocpp_recording(overflow="burst")
+        def test_setting(ocpp_recording): pass
+        """
+    )
+    result = suite.runpytest_inprocess()
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(["*ocpp_recording cannot record: setting overflow is wrong*"])
+    assert "SettingError" not in result.stdout.str()
 
 
 def test_a_recording_that_cannot_begin_leaves_nothing_behind(
@@ -353,7 +369,7 @@ def test_a_recording_that_cannot_begin_leaves_nothing_behind(
     )
     result = suite.runpytest_inprocess()
     result.assert_outcomes(errors=1, passed=1)
-    result.stdout.fnmatch_lines(["*StoreUnavailableError: MongoDB*did not take what waits within 0.5 s*"])
+    result.stdout.fnmatch_lines(["*ocpp_recording cannot record: MongoDB*did not take what waits within 0.5 s*"])
 
 
 def test_settings_come_from_the_mark_and_not_from_the_environment(

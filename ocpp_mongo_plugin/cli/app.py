@@ -154,14 +154,16 @@ def demo(
 
 @app.command(
     epilog="Example: ocpp-mongo run --uri mongodb://localhost:27017 -- python station.py; "
-    "ocpp-mongo run -- uvicorn app:app --workers 2; ocpp-mongo run -- -m module",
-    context_settings={"allow_interspersed_args": False},
+    "ocpp-mongo run uvicorn app:app --workers 2; ocpp-mongo run -m module",
+    # What is no option of ours is the program's, as its own -m and -c are.
+    context_settings={"allow_interspersed_args": False, "ignore_unknown_options": True},
 )
 def run(
     command: Annotated[
         list[str],
         typer.Argument(
-            metavar="COMMAND...", help="The program with its arguments; -m MODULE, -c CODE and FILE.py, too."
+            metavar="COMMAND",
+            help="The program with its arguments; -m MODULE, -c CODE and FILE.py, too. A -- may stand before it.",
         ),
     ],
     uri: Uri = None,
@@ -189,6 +191,9 @@ def run(
     it forks, or starts by multiprocessing, are recorded as well. All other settings come from OCPP_MONGO_...;
     OCPP_MONGO_DISABLE=1 turns recording off. Where MongoDB does not answer, the program runs all the same.
     """
+    if command[0].startswith("--"):
+        told = "the options of this command come before its program: ocpp-mongo run --help"
+        raise typer.BadParameter(f"No such option: {command[0]}; {told}")
 
     def start() -> int:
         from ocpp_mongo_plugin.cli.launching import Options, launch  # noqa: PLC0415

@@ -24,9 +24,9 @@ from ocpp_mongo_plugin.cli.roles import RECORDING, collections_of
 from ocpp_mongo_plugin.cli.schema import compressors, schema_of
 from ocpp_mongo_plugin.cli.server import Plain, connected, settings_of, shown
 from ocpp_mongo_plugin.cli.terminal import out, print_json
+from ocpp_mongo_plugin.destination import journal_root, target_of
 from ocpp_mongo_plugin.driver_errors import describe, translated
 from ocpp_mongo_plugin.errors import OcppMongoError
-from ocpp_mongo_plugin.plugin import journal_root, target_of
 from ocpp_mongo_plugin.settings import Settings
 from ocpp_mongo_plugin.sink import Health
 

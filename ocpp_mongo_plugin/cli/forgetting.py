@@ -13,8 +13,8 @@ from ocpp_mongo_plugin.cli.journals import quarantined_in
 from ocpp_mongo_plugin.cli.replaying import visitor
 from ocpp_mongo_plugin.cli.server import connected, naming, settings_of, shown
 from ocpp_mongo_plugin.cli.terminal import err, out, say
+from ocpp_mongo_plugin.destination import journal_root, target_of
 from ocpp_mongo_plugin.errors import ArgumentError
-from ocpp_mongo_plugin.plugin import journal_root, target_of
 from ocpp_mongo_plugin.settings import Settings
 
 

@@ -21,10 +21,10 @@ except ImportError:  # Windows, where there are no journals
 
 from ocpp_mongo_plugin.cli.server import settings_of
 from ocpp_mongo_plugin.cli.terminal import out, print_json, readable
+from ocpp_mongo_plugin.destination import journal_root
 from ocpp_mongo_plugin.errors import ArgumentError
 from ocpp_mongo_plugin.frames import Frame
 from ocpp_mongo_plugin.journal import LOCK, QUARANTINE, owner_directories, segment_paths
-from ocpp_mongo_plugin.plugin import journal_root
 from ocpp_mongo_plugin.segments import Damage, Header, UnknownVersionError, item_of, scan
 
 _PATTERN = "*.journal"
@@ -191,7 +191,8 @@ def show(*, directory: Path | None, as_json: bool) -> int:
 def _print_journal(owned: Owned) -> None:
     out.print(f"{owned.directory} ({'alive' if owned.alive else 'dead'})")
     out.print(f"  {_for_whom(owned.header)}")
-    out.print(f"  {_amounts(owned.segments)}")
+    stored = "; what of it is stored already goes with its segment" if owned.alive else ""
+    out.print(f"  {_amounts(owned.segments)}{stored}")
 
 
 def _for_whom(header: Header | None) -> str:

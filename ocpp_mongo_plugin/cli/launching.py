@@ -26,8 +26,6 @@ WRONG_SETTING, NOT_EXECUTABLE, NOT_FOUND = 2, 126, 127
 """Exit codes, the last two as a shell's."""
 
 _STARTUP = Path(__file__).parent.parent / "startup"
-_USERS_PATH = "OCPP_MONGO_PYTHONPATH"
-"""``PYTHONPATH`` as the user had it, for ``startup/sitecustomize.py`` to restore."""
 _PATIENCE_SECONDS = 2.0
 
 
@@ -49,10 +47,10 @@ def launch(command: Sequence[str], options: Options) -> int:
     try:
         switches.is_on(switches.CHILDREN)  # a wrong word is said here, where somebody looks
         if not switches.is_on(switches.DISABLE):
-            _prepare(os.environ, options)
             said = _look_at(command, options)
-            if said:
-                say(said)
+            _prepare(os.environ, options)
+            for sentence in said:
+                say(sentence)
     except SettingError as error:
         say(str(error))
         return WRONG_SETTING
@@ -77,23 +75,23 @@ def _prepare(environment: MutableMapping[str, str], options: Options) -> None:
         Path(environment[switches.LOG]).open("a").close()
     except OSError as error:
         raise SettingError(f"nothing can be written to the log {environment[switches.LOG]}: {error.strerror}") from None
-    environment.pop(_USERS_PATH, None)
+    environment.pop(switches.USERS_PATH, None)
     path = environment.get("PYTHONPATH")
     if path is not None:
-        environment[_USERS_PATH] = path
+        environment[switches.USERS_PATH] = path
     environment["PYTHONPATH"] = f"{_STARTUP}{os.pathsep}{path}" if path else str(_STARTUP)
 
 
-def _look_at(command: Sequence[str], options: Options) -> str | None:
-    """Return what a person should know of where frames go; None where all is as it should be.
+def _look_at(command: Sequence[str], options: Options) -> list[str]:
+    """Return what a person should know of the settings, and of where frames go; nothing where all is as it should be.
 
     Raises:
         SettingError: a setting is wrong.
     """
     from ocpp_mongo_plugin.cli.server import connected, shown  # noqa: PLC0415 - it takes the driver
-    from ocpp_mongo_plugin.settings import check_uri, read_settings  # noqa: PLC0415
+    from ocpp_mongo_plugin.settings import check_uri, read_settings, unknown_variables  # noqa: PLC0415
 
-    settings = read_settings({})
+    settings = read_settings(options.settings)
     check_uri(settings)
     is_told = settings.has_uri
     trouble = None if is_told else f"no --uri and no OCPP_MONGO_URI: recording into {shown(settings)}"
@@ -105,14 +103,16 @@ def _look_at(command: Sequence[str], options: Options) -> str | None:
             raise
         except OcppMongoError as error:
             trouble = str(error) if is_told else f"no --uri and no OCPP_MONGO_URI, and {error}"
-    if trouble is None:
-        return None
-    return f"{trouble}; frames wait in {_waiting_place(settings, command)}, and the program runs all the same"
+    said = unknown_variables()
+    if trouble is not None:
+        place = _waiting_place(settings, command)
+        said.append(f"{trouble}; frames wait in {place}, and the program runs all the same")
+    return said
 
 
 def _waiting_place(settings: Settings, command: Sequence[str]) -> str:
+    from ocpp_mongo_plugin.destination import journal_root  # noqa: PLC0415 - not for a program that is told of nothing
     from ocpp_mongo_plugin.journal import JournalError  # noqa: PLC0415
-    from ocpp_mongo_plugin.plugin import journal_root  # noqa: PLC0415 - as heavy as all the rest
 
     is_test = any(Path(word).name == "pytest" for word in command)
     if settings.durability == "memory" or (settings.durability is None and (is_test or not settings.has_uri)):

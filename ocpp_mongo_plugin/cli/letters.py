@@ -19,10 +19,11 @@ from ocpp_mongo_plugin.cli.replaying import stored_keys, submit, visitor
 from ocpp_mongo_plugin.cli.server import Plain, connected, naming, settings_of, shown
 from ocpp_mongo_plugin.cli.terminal import out, print_json, readable, say
 from ocpp_mongo_plugin.dead_letters import DeadLetterFiles, frame_of, text_of
+from ocpp_mongo_plugin.destination import journal_root, target_of
 from ocpp_mongo_plugin.driver_errors import translated
 from ocpp_mongo_plugin.errors import NotFoundError
 from ocpp_mongo_plugin.frames import Frame, Undelivered, decode
-from ocpp_mongo_plugin.plugin import MongoPlugin, journal_root, target_of
+from ocpp_mongo_plugin.plugin import MongoPlugin
 from ocpp_mongo_plugin.settings import Settings
 from ocpp_mongo_plugin.transcription import RAW_CUT, SURROGATE
 

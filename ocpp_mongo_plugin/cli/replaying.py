@@ -31,11 +31,12 @@ from ocpp_mongo_plugin.cli.journals import (
 from ocpp_mongo_plugin.cli.server import Plain, connected, naming, settings_of, shown
 from ocpp_mongo_plugin.cli.terminal import out, readable, say
 from ocpp_mongo_plugin.cli.traffic import Moving, moving
+from ocpp_mongo_plugin.destination import journal_root, target_of
 from ocpp_mongo_plugin.driver_errors import translated
 from ocpp_mongo_plugin.errors import ArgumentError, StoreUnavailableError
 from ocpp_mongo_plugin.frames import Frame, SessionChange, message_key
 from ocpp_mongo_plugin.journal import LOCK, Target, UnfinishedSessions, lock_of_dead
-from ocpp_mongo_plugin.plugin import MongoPlugin, journal_root, target_of
+from ocpp_mongo_plugin.plugin import MongoPlugin
 from ocpp_mongo_plugin.recording import Item
 from ocpp_mongo_plugin.segments import Header, Record, item_of, scan
 from ocpp_mongo_plugin.settings import Settings

@@ -8,6 +8,7 @@ database, and to work in tests with a loop of any plugin and in tests without on
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
@@ -70,30 +71,35 @@ def ocpp_recording_server() -> Iterator[str]:
 @pytest.fixture
 def ocpp_recording(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[OcppRecording]:
     """Everything that ChargePoints of this process send and receive during the test, and assertions about it."""
-    from ocpp_mongo_plugin.testing import databases  # noqa: PLC0415 - most tests need no driver
+    from ocpp_mongo_plugin.errors import OcppMongoError  # noqa: PLC0415 - most tests need nothing of ours
+    from ocpp_mongo_plugin.testing import databases  # noqa: PLC0415
 
     kind, settings = _wanted(request)
     if kind == MONGOD:
         opened = databases.on_server(request.getfixturevalue("ocpp_recording_server"))
     else:
         opened = databases.in_memory()
-    with opened as place, databases.recording(place, tmp_path / "ocpp-recording", settings) as recording:
+    with contextlib.ExitStack() as opening:
+        try:
+            place = opening.enter_context(opened)
+            recording = opening.enter_context(databases.recording(place, tmp_path / "ocpp-recording", settings))
+        except OcppMongoError as error:
+            pytest.fail(f"ocpp_recording cannot record: {error}", pytrace=False)
         yield recording
 
 
 def _wanted(request: pytest.FixtureRequest) -> tuple[str, dict[str, Any]]:
     """Return which database, and which settings: of the mark, else the option, else the ini value.
 
-    Raises:
-        pytest.UsageError: the mark has arguments that are no keywords, or there is no such database.
+    Fails the test where the mark has arguments that are no keywords, or there is no such database.
     """
     settings: dict[str, Any] = {}
     for mark in reversed(list(request.node.iter_markers(_MARK))):  # the nearest last
         if mark.args:
-            raise pytest.UsageError(f"the mark {_MARK} takes keywords only, such as database='mongod'")
+            pytest.fail(f"the mark {_MARK} takes keywords only, such as database='mongod'", pytrace=False)
         settings |= mark.kwargs
     configured = request.config.getoption(_OPTION) or request.config.getini(_OPTION)
     kind = settings.pop("database", configured)
     if kind not in (MEMORY, MONGOD):
-        raise pytest.UsageError(f"{_OPTION} takes {MEMORY} or {MONGOD}, not {kind!r}")
+        pytest.fail(f"{_OPTION} takes {MEMORY} or {MONGOD}, not {kind!r}", pytrace=False)
     return kind, settings
