@@ -601,6 +601,9 @@ def test_doctor_looks_at_this_disk_also_without_a_server(place: Place, tmp_path:
     assert f"WARN  journals: 1 of dead processes, {FRAMES} frame(s)" in checked
     assert f"WARN  quarantine: 1 damaged segment(s) in {aside}" in checked
     assert f"OK    journal directory: {place.root} can be written" in checked
+    assert "environment" not in checked
+    misspelt = place.cli("doctor", OCPP_MONGO_DATABSE="lab").stdout
+    assert "WARN  environment: OCPP_MONGO_DATABSE is no setting" in misspelt
     taken = tmp_path / "taken"
     taken.touch()
     checked = place.cli("doctor", "--uri", NOBODY, OCPP_MONGO_JOURNAL_DIRECTORY=str(taken / "journals"), **IMPATIENT)

@@ -27,7 +27,7 @@ from ocpp_mongo_plugin.cli.terminal import out, print_json
 from ocpp_mongo_plugin.destination import journal_root, target_of
 from ocpp_mongo_plugin.driver_errors import describe, translated
 from ocpp_mongo_plugin.errors import OcppMongoError
-from ocpp_mongo_plugin.settings import Settings
+from ocpp_mongo_plugin.settings import Settings, unknown_variables
 from ocpp_mongo_plugin.sink import Health
 
 Level = Literal["OK", "WARN", "FAIL"]
@@ -75,6 +75,8 @@ def _health(findings: Sequence[Finding]) -> Health:
 
 def examine(settings: Settings) -> Iterator[Finding]:
     """Look at everything, one after the other; what depends on something that failed is left out."""
+    for sentence in unknown_variables():
+        yield Finding("environment", "WARN", sentence)
     try:
         with connected(settings) as database:
             yield Finding("server", "OK", "it answers")
