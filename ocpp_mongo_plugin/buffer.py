@@ -434,6 +434,12 @@ class Buffer:
                 for segment, count in stored.items():
                     self.journal.settle(segment, count)
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing waits, frame or not, here or on its way to the store."""
+        with self.lock:
+            return not len(self) and not len(self._in_flight)
+
     def close(self, reason: str) -> int:
         """Take nothing more, lose what is in memory alone, and return how many frames wait on disk."""
         dropped: list[Item] = []

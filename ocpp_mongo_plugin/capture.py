@@ -87,7 +87,9 @@ class Capture:
         """Whether the recorder may have the host awaited."""
         self.gives_way_to: tuple[Capture, ...] = ()
         """Whoever records a ChargePoint instead of this one, as long as they do."""
-        self._lock = threading.Lock()
+        # Reentrant, as all locks of the host's turn: its signal handler may record, or close.
+        self._lock = threading.RLock()
+        self._is_over = False
         self._attached: dict[int, Callable[[], object]] = {}
         self._lines: dict[int, _Line] = {}
         self._by_hand: dict[tuple[str, str | None], _Line] = {}
@@ -97,6 +99,7 @@ class Capture:
 
     def enable(self) -> None:
         """Begin to record."""
+        self._is_over = False
         if not SEAM.add(self):
             return
         with self._lock:
@@ -104,15 +107,16 @@ class Capture:
         for charge_point in attached:
             guarded(self._greet, charge_point)
 
-    def disable(self) -> None:
-        """Stop recording; the last capture to leave restores every class."""
+    def disable(self, reason: str = "recording stopped") -> None:
+        """Stop recording, and close every session; the last capture to leave restores every class."""
         SEAM.remove(self)
         with self._lock:
-            lines = [*self._lines.values()]
+            self._is_over = True  # a call that is under way opens no session after this
+            lines = [*self._all_lines()]
             self._lines.clear()
             self._by_hand.clear()
         for line in lines:
-            line.unwatch()
+            guarded(line.close, None, reason, None)
 
     def attach(self, charge_point: object) -> None:
         """Record this ChargePoint, and open its session if it has a connection."""
@@ -173,6 +177,9 @@ class Capture:
         )
         with line.lock:
             with self._lock:
+                if self._is_over:
+                    line.mute()
+                    return line
                 other = self._by_hand.setdefault((station_id, session), line)
             if other is line:
                 line.announce()
@@ -186,13 +193,6 @@ class Capture:
             line.close(None, None, None)
 
     # -- sessions ----------------------------------------------------------------------------------------------
-
-    def close_sessions(self, reason: str) -> None:
-        """Close every session, since recording ends."""
-        with self._lock:
-            lines = list(self._all_lines())
-        for line in lines:
-            guarded(line.close, None, reason, None)
 
     def poll(self) -> None:
         """Close the sessions whose connection has closed, or is gone, without anybody saying so."""
@@ -258,6 +258,9 @@ class Capture:
         line = _Line(self._recorder, session, charge_point, connection)
         with line.lock:
             with self._lock:
+                if self._is_over:
+                    line.mute()
+                    return line
                 other = self._lines.get(id(charge_point))
                 if other is not None and other is not known:
                     return other  # another thread was first
@@ -335,7 +338,7 @@ class Capture:
 
     def forked(self) -> None:
         """Forget in a child process what belongs to its parent: the child's frames are sessions of their own."""
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         for line in self._all_lines():
             line.abandon()
         self._lines = {}
@@ -373,6 +376,10 @@ class _Line:
     def announce(self) -> None:
         """Say that the session is there."""
         guarded(self._recorder.session, SessionChange("opened", self.session, self.session.opened_at))
+
+    def mute(self) -> None:
+        """Tell nobody anything: recording has ended."""
+        self._recorder = _NOBODY
 
     def follows(self, connection: object) -> bool:
         """Whether this is the session of that connection."""
@@ -554,12 +561,36 @@ class _Line:
         guarded(self._recorder.session, SessionChange(kind, self.session, at or _now()))
 
 
+class _Nobody:
+    """A recorder of what comes when recording has ended."""
+
+    holds_up = False
+
+    def frame(self, frame: Frame) -> None:
+        """Take no notice."""
+
+    def session(self, change: SessionChange) -> None:
+        """Take no notice."""
+
+    def undelivered(self, frame: Frame) -> None:
+        """Take no notice."""
+
+    def pace(self) -> None:
+        """Hold nobody up."""
+
+    def durable(self) -> None:
+        """Hold nobody up."""
+
+
+_NOBODY = _Nobody()
+
+
 class _Ticks:
     """Microseconds since 1970 that never repeat in this process, so that sessions sort as they opened."""
 
     def __init__(self) -> None:
         self._last = 0
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
 
     def next(self) -> int:
         with self._lock:
@@ -567,7 +598,7 @@ class _Ticks:
             return self._last
 
     def forked(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
 
 
 _ticks = _Ticks()

@@ -34,8 +34,9 @@ def journal_root(settings: Settings) -> Path:
 
 def target_of(settings: Settings) -> Target:
     """Return what the journals of these settings are for: hosts and database, without credentials."""
-    hosts = re.sub(r"^[a-z+]+://", "", settings.uri.get_secret_value()).rpartition("@")[2]
-    named = re.split(r"[/?]", hosts)[0].lower().split(",")
+    behind_scheme = re.sub(r"^[a-z+]+://", "", settings.uri.get_secret_value())
+    # An @ in what follows the hosts, as in ?appName=, parts no credentials from them.
+    named = re.split(r"[/?]", behind_scheme, maxsplit=1)[0].rpartition("@")[2].lower().split(",")
     return Target(",".join(sorted(named)), settings.database, unusual_collections(settings))
 
 

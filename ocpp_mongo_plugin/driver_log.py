@@ -43,7 +43,10 @@ class _OurClients(logging.Filter, TopologyListener):
         """Whether a record is none of ours; one of ours is written by a thread of ours, or names a client of ours."""
         if _opening.get() or threading.current_thread().name in _OUR_THREADS:
             return False
-        text = record.getMessage()
+        try:
+            text = record.getMessage()
+        except Exception:  # noqa: BLE001 - the log says so itself, to its own error handler
+            return True
         return not any(topology in text for topology in (*self._open, *self._closed))
 
     def learn(self, client: Any) -> None:

@@ -110,6 +110,13 @@ class ByUri:
             at_end()
             await _closed(client)
 
+    async def part_with(self, database: Any) -> None:
+        """Close at once what ``reading`` has opened on the running loop as this database."""
+        for key, one in list(self._opened.items()):
+            if one.client is database.client:
+                self._opened.pop(key, None)
+                await _ended(one.life)
+
     async def close(self) -> None:
         """Close what ``reading`` opened, each client on its own loop, within a bound."""
         closings = [asyncio.wrap_future(_begin_closing(one)) for one in self._taken()]
@@ -160,6 +167,9 @@ class ByHandle:
     async def reading(self, at_end: Callable[[], object] = lambda: None) -> Any:  # noqa: ARG002 - it never ends
         """Return the database that the installed Beanie reads."""
         return self.handle
+
+    async def part_with(self, database: Any) -> None:
+        """Leave the handle as it is."""
 
     async def close(self) -> None:
         """Leave the handle as it is."""

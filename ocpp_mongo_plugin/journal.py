@@ -36,6 +36,7 @@ from ocpp_mongo_plugin.frames import Frame, Session, SessionChange, opened_at
 from ocpp_mongo_plugin.log import own_error, warn
 from ocpp_mongo_plugin.recording import ABANDONED, Item
 from ocpp_mongo_plugin.segments import Damage, Header, Record, UnknownVersionError, item_of, scan
+from ocpp_mongo_plugin.wake import Wake
 
 LOCK, QUARANTINE = "lock", "quarantine"
 _SEGMENT_NAME = re.compile(r"(\d{8,})\.journal")
@@ -129,7 +130,7 @@ class Journal:
         self._new_names = False
         self.appended = self.synced = 0
         """Records so far, and how many of them the disk has."""
-        self._dirty = threading.Event()
+        self._dirty = Wake()
         self._stop = threading.Event()
         self._syncer: threading.Thread | None = None
         self._waiters: list[tuple[int, Callable[[bool], None]]] = []
@@ -150,7 +151,10 @@ class Journal:
             raise JournalError(f"no journal can be kept in {self.root}: {error.strerror or error}") from None
         _open_journals.add(self)
         self._syncer = threading.Thread(target=self._keep_syncing, name="ocpp-mongo-journal", daemon=True)
-        self._syncer.start()
+        try:
+            self._syncer.start()
+        except RuntimeError:  # the interpreter ends: what is written is synced by the system
+            self._syncer = None
 
     def close(self) -> None:
         """Sync, unlock, and remove the directory if all that it held is stored."""

@@ -22,7 +22,7 @@ from weakref import WeakKeyDictionary, WeakSet
 from pydantic import SecretStr
 
 from ocpp_mongo_plugin.announcements import Announcer, Persistence, Recorder, taken_by_nobody
-from ocpp_mongo_plugin.buffer import SHUTDOWN, Buffer
+from ocpp_mongo_plugin.buffer import Buffer
 from ocpp_mongo_plugin.capture import Capture
 from ocpp_mongo_plugin.changes import Document
 from ocpp_mongo_plugin.dead_letters import DeadLetterFiles
@@ -34,7 +34,7 @@ from ocpp_mongo_plugin.facts import TransactionEdit
 from ocpp_mongo_plugin.frames import Frame, Origin
 from ocpp_mongo_plugin.hooks import Hooks, PluginManager
 from ocpp_mongo_plugin.journal import AbandonedJournal, Journal, JournalError, Target, adopt
-from ocpp_mongo_plugin.log import warn
+from ocpp_mongo_plugin.log import not_recorded, warn
 from ocpp_mongo_plugin.recording import Item, without_credentials
 from ocpp_mongo_plugin.redaction import MASK, Policy, Redactor
 from ocpp_mongo_plugin.settings import (
@@ -165,10 +165,10 @@ class MongoPlugin:
             self._start_in_child()
             begins = self._sink is None
             if begins:
-                _started_plugins.add(self)
                 self._set_up()
             elif self._is_closing:
                 return
+        _arrange()  # before the first frame, or two would record it
         try:
             self._capture.enable()
         except BaseException:
@@ -177,13 +177,30 @@ class MongoPlugin:
             raise
         if self._is_closing or self._sink is None:
             self._capture.disable()  # another thread closes it, and may have looked before there was anything to stop
-        _arrange()
 
     def _set_up(self) -> None:
-        """Open the journal, and start what carries frames to the store.
+        """Open the journal, and start what carries frames to the store; leave nothing begun where that fails.
 
         Each start is a recorder of its own: the directory of an earlier one may still hold what waits.
         """
+        with _arranging:
+            _started_plugins.add(self)
+        try:
+            self._begin()
+        except BaseException:
+            sink, self._sink = self._sink, None
+            if sink is not None:
+                sink.begin_close(0)
+                sink.join(0)
+            elif self._buffer is not None and self._buffer.journal is not None:
+                self._buffer.journal.close()
+            self._buffer = None
+            self._persistence.offer = taken_by_nobody
+            self._hooks.stop(0)
+            self._leave()
+            raise
+
+    def _begin(self) -> None:
         self._recorder = recorder_name()
         announcer = Announcer(self._hooks)
         journal = self._open_journal()
@@ -303,9 +320,9 @@ class MongoPlugin:
             ended = await sink.close(limit)
         finally:
             sink.join(0)  # also when this wait was cancelled: a sink that ends must not be offered more
-            self._finish(sink)
-            await self._driver.close()
-        return ended and _stored_all(sink)
+            if self._finish(sink):
+                await self._driver.close()
+        return ended and sink.has_stored_all
 
     def close_now(self, timeout: float | None = None) -> bool:
         """Do what ``close`` does, from any thread, with a loop or without one; the caller's thread waits for it.
@@ -323,10 +340,13 @@ class MongoPlugin:
         if sink is None:
             return True
         sink.begin_close(limit)
-        ended = sink.join(limit)
-        self._finish(sink)
-        self._driver.close_now()
-        return ended and _stored_all(sink)
+        try:
+            ended = sink.join(limit)
+        finally:
+            sink.join(0)  # also when ^C ended this wait
+            if self._finish(sink):
+                self._driver.close_now()
+        return ended and sink.has_stored_all
 
     def _stop(self) -> Sink | None:
         """Capture nothing more; return what carries what waits, and is to be closed; None where nothing does."""
@@ -335,29 +355,36 @@ class MongoPlugin:
             if was_child:
                 self._is_child = False
                 self._persistence.offer = taken_by_nobody
+            is_first = sink is not None and not self._is_closing
             self._is_closing = sink is not None
-        if sink is not None or was_child:
-            self._capture.close_sessions("recording stopped")
+        if is_first or was_child:
             self._capture.disable()
+            with self._life:
+                has_begun_again = self._sink is not sink and self._sink is not None and not self._is_closing
+            if has_begun_again:
+                self._capture.enable()  # another thread ended this one and started the next meanwhile
         if was_child:
             self._leave()
         return sink
 
-    def _finish(self, sink: Sink) -> None:
+    def _finish(self, sink: Sink) -> bool:
+        """Let go of a sink that has ended; return False where another thread has done so."""
         with self._life:
             if self._sink is not sink:
-                return  # another thread closed it as well
+                return False
             self._last = sink.statistics()
             self._sink = None
             self._is_closing = False
             self._leave()
+        return True
 
     def _leave(self) -> None:
         atexit.unregister(self.close_now)
         if self._at_end_of_worker is not None:
             self._at_end_of_worker.cancel()
             self._at_end_of_worker = None
-        _started_plugins.discard(self)
+        with _arranging:
+            _started_plugins.discard(self)
         _arrange()
         self._documents.clear()
 
@@ -378,15 +405,20 @@ class MongoPlugin:
             self._capture.disable()
 
     def _first_offer_of_child(self, item: Item) -> bool:
-        self._start_in_child()
+        try:
+            self._start_in_child()
+        except Exception as error:  # noqa: BLE001 - this is the host's turn
+            not_recorded(error)
         buffer = self._buffer
         return buffer is not None and buffer.offer(item)
 
     def _start_in_child(self) -> None:
         with self._life:
             if self._is_child:
-                self._set_up()
-                self._is_child = False
+                try:
+                    self._set_up()
+                finally:
+                    self._is_child = False
                 if self._sink is not None:
                     # From Python 3.12 on no thread can begin once a process ends, which this one may do next.
                     self._sink.wait_until_open(_OPENING)
@@ -479,6 +511,8 @@ class MongoPlugin:
     @property
     def health(self) -> Health:
         """Whether recording works now, and if not, why."""
+        if self._is_child:
+            return Health("ok", "the first frame of this process starts its recording")
         return self._sink.health() if self._sink is not None else Health("down", "the plugin is not started")
 
     @property
@@ -528,7 +562,8 @@ class MongoPlugin:
             NotStartedError: the plugin is not started.
         """
         limit = self.settings.operation_timeout if timeout is None else timeout
-        self._flushed(limit, await self._started().flush(limit))
+        sink = self._started()
+        self._flushed(sink, limit, await sink.flush(limit))
 
     def flush_now(self, timeout: float | None = None) -> None:
         """Do what ``flush`` does, from any thread, with a loop or without one; the caller's thread waits for it.
@@ -541,16 +576,17 @@ class MongoPlugin:
             NotStartedError: the plugin is not started.
         """
         limit = self.settings.operation_timeout if timeout is None else timeout
-        self._flushed(limit, self._started().flush_now(limit))
+        sink = self._started()
+        self._flushed(sink, limit, sink.flush_now(limit))
 
-    def _flushed(self, limit: float, is_done: bool) -> None:
+    def _flushed(self, sink: Sink, limit: float, is_done: bool) -> None:
         if is_done:
             return
         last = self.stats.last_error
         why = f" ({last})" if last else ""
         raise StoreUnavailableError(
             f"MongoDB at {self._where()} did not take what waits within {limit:g} s{why}; "
-            f"{self.stats.waiting} frame(s) wait in memory"
+            f"{self.stats.waiting} frame(s) wait in {sink.waiting_place}"
         )
 
     # -- reading -----------------------------------------------------------------------------------------------
@@ -566,12 +602,19 @@ class MongoPlugin:
         if bound is None:
             from ocpp_mongo_plugin.documents import bind  # noqa: PLC0415 - see load_readers
 
-            for other in [other for other in self._documents if other.is_closed()]:
-                self._documents.pop(other, None)
+            for refer in self._documents.keyrefs():  # a list of that moment: other loops come and go
+                other = refer()
+                if other is not None and other.is_closed():
+                    self._documents.pop(other, None)
             bound = bind(self.settings)
             with translated("reading"):
                 # The classes hold their client, and that its loop: they would keep the key that they are kept by.
-                await bound.init(await self._driver.reading(partial(self._documents.pop, loop, None)))
+                database = await self._driver.reading(partial(self._documents.pop, loop, None))
+                try:
+                    await bound.init(database)
+                except BaseException:
+                    await self._driver.part_with(database)
+                    raise
             self._documents[loop] = bound
         return bound
 
@@ -733,11 +776,6 @@ def _stay_in_forked_worker(plugin: MongoPlugin) -> None:
     # A worker of a fork server may have started it on its way to here, by importing ocpp.
     if plugin._is_child or plugin._sink is not None:  # noqa: SLF001 - of this module
         plugin._stay_to_the_end_of_a_worker()  # noqa: SLF001 - of this module
-
-
-def _stored_all(sink: Sink) -> bool:
-    stats = sink.statistics()
-    return not stats.lost.get(SHUTDOWN) and not stats.waiting
 
 
 def _after_fork() -> None:

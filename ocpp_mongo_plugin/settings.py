@@ -23,6 +23,7 @@ from ocpp_mongo_plugin.errors import SettingError
 PREFIX = "OCPP_MONGO_"
 DEFAULT_URI = "mongodb://localhost:27017"
 
+_SCHEMES = ("mongodb://", "mongodb+srv://")
 _NOT_IN_DATABASES = frozenset('\0 /\\."$')
 _LONGEST_DATABASE = 63
 _PASSWORD = re.compile(r"(?P<scheme>[a-z+]+://)(?P<user>[^:/@\s]*):\S*@")
@@ -203,7 +204,7 @@ class Settings(BaseSettings):
     @property
     def shown_uri(self) -> str:
         """The URI without its password, and without its options: those can be secret, too."""
-        return without_password(self.uri.get_secret_value()).partition("?")[0]
+        return shown_uri(self.uri.get_secret_value())
 
     def collections(self) -> dict[Collection, str]:
         """Return the names of the five collections by what they hold."""
@@ -257,6 +258,11 @@ def unknown_variables() -> list[str]:
     return sentences
 
 
+def shown_uri(uri: str) -> str:
+    """Return a URI without its password and its options; nothing of what only may be one, where they cannot be told."""
+    return without_password(uri).partition("?")[0] if uri.startswith(_SCHEMES) else "***"
+
+
 def without_password(text: str) -> str:
     """Return the text with the password of every URI in it replaced by asterisks."""
     return _PASSWORD.sub(r"\g<scheme>\g<user>:***@", text)
@@ -273,6 +279,8 @@ def check_uri(settings: Settings) -> None:
 
     uri = settings.uri.get_secret_value()
     source = "uri" if os.environ.get(f"{PREFIX}URI") != uri else f"{PREFIX}URI"
+    if not uri.startswith(_SCHEMES):
+        raise SettingError(f"setting {source} is no MongoDB URI: it begins with neither {' nor '.join(_SCHEMES)}")
     if uri.startswith("mongodb+srv://"):
         return  # reading it needs DNS, which may come and go
     try:

@@ -32,6 +32,7 @@ from ocpp_mongo_plugin.recording import Batch, Decoded, Item, Loaded, Recording,
 from ocpp_mongo_plugin.redaction import Redactor
 from ocpp_mongo_plugin.settings import Settings
 from ocpp_mongo_plugin.store import GiveWay, Store, Written
+from ocpp_mongo_plugin.wake import Wake
 
 _SLICE = 25
 """Frames; fewer small objects than those at which Python looks for garbage."""
@@ -233,13 +234,16 @@ class Sink:
         self._waiters: list[_Waiter] = []
         self._steps: deque[_Step] = deque()
         self._give_way = GiveWay(_SHORT_STRETCH)
-        self._wake = threading.Event()
+        self._wake = Wake()
         buffer.on_arrival = self._wake.set
         self._hurry = False
         self._closing_at: float | None = None
         self._warned_down = self._warned_indexes = False
         self._thread: threading.Thread | None = None
-        self._at_end: Callable[[bool], None] = lambda _stored: None
+        self._at_end: list[Callable[[bool], None]] = []
+        self._has_ended = False
+        self._has_given_up = self._left_something = False
+        """Whether it is over, and whether something waited then that is in the journal, or lost."""
         self._store: Store | None = None
         self._has_opened = threading.Event()
         self._prepared = False
@@ -252,9 +256,14 @@ class Sink:
     # -- from outside ------------------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Start the thread."""
+        """Start the thread; where none can begin, as when the interpreter ends, that is said, and frames wait."""
         self._thread = threading.Thread(target=self._run, name="ocpp-mongo-sink", daemon=True)
-        self._thread.start()
+        try:
+            self._thread.start()
+        except RuntimeError as error:
+            self._thread = None
+            self._last_error = str(error)
+            warn("ocpp-mongo-plugin stores nothing in this process: %s; frames wait in %s", error, self.waiting_place)
 
     def wait_until_open(self, timeout: float) -> None:
         """Wait until the driver is open, for ``timeout`` seconds at most; no server need answer for that."""
@@ -265,7 +274,7 @@ class Sink:
         done, from_thread = awaited_signal()
         waiter = self._expect(from_thread)
         if waiter is None:
-            return True
+            return self.has_stored_all
         try:
             return await asyncio.wait_for(asyncio.shield(done), timeout)
         except asyncio.TimeoutError:
@@ -278,7 +287,7 @@ class Sink:
         done: concurrent.futures.Future[bool] = concurrent.futures.Future()
         waiter = self._expect(done.set_result)
         if waiter is None:
-            return True
+            return self.has_stored_all
         try:
             return done.result(timeout)
         except concurrent.futures.TimeoutError:
@@ -286,9 +295,16 @@ class Sink:
         finally:
             self._no_longer(waiter)
 
-    def _expect(self, done: Callable[[bool], None]) -> _Waiter | None:
+    @property
+    def has_stored_all(self) -> bool:
+        """Whether nothing waits, and nothing was given up at the end."""
         with self._lock:
-            if self._thread is None:
+            return not (self._left_something or self.buffer.waiting or self.buffer.lost.get(SHUTDOWN))
+
+    def _expect(self, done: Callable[[bool], None]) -> _Waiter | None:
+        """Have ``done`` called once all is stored that was captured so far; None where nobody is there to store it."""
+        with self._lock:
+            if self._thread is None or self._has_given_up:
                 return None
             waiter = _Waiter(self.buffer.offered, done)
             self._waiters.append(waiter)
@@ -304,19 +320,19 @@ class Sink:
         """Store what waits within ``timeout`` seconds and end the thread; return whether it ended."""
         ended, from_thread = awaited_signal()
         with self._lock:
-            self._at_end = from_thread
+            thread = self._thread
+            if self._has_ended or thread is None:
+                from_thread(True)
+            else:
+                self._at_end.append(from_thread)
         self.begin_close(timeout)
-        thread = self._thread
-        if thread is None:
-            return True
-        if thread.is_alive():
-            await asyncio.wait({ended}, timeout=timeout + _GRACE)
+        await asyncio.wait({ended}, timeout=timeout + _GRACE)
         if not ended.done():
             # The driver does not answer: what is left to do touches the disk, and would hold up the loop.
             await _in_thread(self._abandon)
             await asyncio.wait({ended}, timeout=_GRACE)
         self.join(_GRACE if ended.done() else 0)
-        return not thread.is_alive()
+        return thread is None or not thread.is_alive()
 
     def begin_close(self, timeout: float) -> None:
         """Have the thread store what waits, within ``timeout`` seconds, and end."""
@@ -328,14 +344,14 @@ class Sink:
     def join(self, timeout: float) -> bool:
         """Wait for the thread's end; return whether it came. What is in memory alone then is lost, and counted."""
         thread = self._thread
+        if thread is not None:
+            thread.join(timeout)
+        self._abandon()
         if thread is None:
             return True
-        thread.join(timeout)
-        ended = not thread.is_alive()
-        self._abandon()
-        if not ended:
+        if thread.is_alive():
             thread.join(_GRACE)
-        return ended
+        return not thread.is_alive()
 
     def _abandon(self) -> None:
         """Part with the thread, ended or not."""
@@ -349,7 +365,7 @@ class Sink:
         """Take an id tag out of what is stored, and of what is in memory; None when that was not done in time."""
         done, from_thread = awaited_signal()
         with self._lock:
-            if self._thread is None:
+            if self._thread is None or self._has_given_up:
                 return None
             self._steps.append(_Step(partial(self._forget, id_tag), from_thread))
             self._hurry = True
@@ -425,7 +441,7 @@ class Sink:
         where = "in the journal" if journal is not None and journal.trouble is None else "in memory"
         server = self._where
         if not self.is_alive:
-            return Health("down", "the thread that stores has ended")
+            return Health("down", f"the thread that stores has ended{f' ({error})' if error else ''}")
         if congested:
             return Health("down", f"the buffer is full, and frames are lost ({error or 'MongoDB is too slow'})")
         if trouble is ErrorClass.POISON:
@@ -459,7 +475,11 @@ class Sink:
         if self._at_end_step is not None:
             left = (self._closing_at or 0) - time.monotonic()
             self._guarded(partial(self._at_end_step, max(0.0, left)))
-        self._at_end(True)
+        with self._lock:
+            self._has_ended = True
+            told = self._at_end
+        for tell in told:
+            tell(True)
 
     def _guarded(self, step: Callable[[], Any]) -> bool:
         """Do a step; return whether it went without an error of ours."""
@@ -691,8 +711,11 @@ class Sink:
             waiter.done(True)
 
     def _take_steps(self) -> None:
-        while self._steps:
-            step = self._steps.popleft()
+        while True:
+            with self._lock:
+                if not self._steps:
+                    return
+                step = self._steps.popleft()
             result = None
             try:
                 result = self._persist(step.work)
@@ -721,16 +744,22 @@ class Sink:
 
     def _give_up(self) -> None:
         with self._lock:
-            if self.buffer.closed:
+            if self._has_given_up:
                 return
+            self._has_given_up = True
+            self._left_something = not self.buffer.is_empty
             waiters, self._waiters = self._waiters, []
-        lost = sum(self.buffer.lost.values())
+            steps, self._steps = self._steps, deque()
+            lost, changes = sum(self.buffer.lost.values()), self._counts["lost_changes"]
         kept = self.buffer.close(SHUTDOWN)
-        lost = sum(self.buffer.lost.values()) - lost
+        lost, changes = sum(self.buffer.lost.values()) - lost, self._counts["lost_changes"] - changes
         why = self._last_error or "no error"
-        if lost:
+        if lost or changes:
             warn(
-                "ocpp-mongo-plugin ended with %d frame(s) not stored: MongoDB did not take them in time (%s)", lost, why
+                "ocpp-mongo-plugin ended with %d frame(s)%s not stored: MongoDB did not take them in time (%s)",
+                lost,
+                f" and {changes} change(s) of sessions" if changes else "",
+                why,
             )
         if self.buffer.journal is not None:
             self.buffer.journal.close()
@@ -744,6 +773,8 @@ class Sink:
                 )
         for waiter in waiters:
             waiter.done(False)
+        for step in steps:
+            step.done(None)
 
     # -- trying ------------------------------------------------------------------------------------------------
 
@@ -805,7 +836,7 @@ class Sink:
                 "MongoDB at %s does not take frames (%s); they wait in %s and are stored when it does",
                 self._where,
                 self._last_error,
-                "memory" if self.buffer.journal is None else "the journal",
+                self.waiting_place,
             )
         longest = min(_LONGEST_RETRY, _FIRST_RETRY * 2 ** min(attempt, 10))
         floor = _SICK_RETRY if kind in (ErrorClass.SICK, ErrorClass.CONFIGURATION) else 0.0
@@ -824,6 +855,11 @@ class Sink:
         with self._lock:
             self._counts["retries"] += 1
         return closing is None or time.monotonic() < closing
+
+    @property
+    def waiting_place(self) -> str:
+        """Where frames wait: "memory" or "the journal"."""
+        return "memory" if self.buffer.journal is None else "the journal"
 
     def _note_error(self, error: Exception) -> None:
         with self._lock:

@@ -459,7 +459,7 @@ async def test_a_send_that_is_not_over_when_its_session_closes_is_kept_as_not_de
 
     sending = asyncio.create_task(Station("CP", join()[0])._send("[2]"))
     await wait_until_async(lambda: notes.changes)
-    capture.close_sessions("over")
+    capture.disable("over")
     assert [frame.text for frame in notes.lost] == [frame.text for frame in notes.frames] == ["[2]"]
     sending.cancel()
 
@@ -518,7 +518,7 @@ def test_a_send_that_goes_inward_while_another_thread_closes_its_session_crosses
     host = threading.Thread(target=lambda: asyncio.run(Station("CP", here)._send("[2]")))
     host.start()
     wait_until(lambda: notes.changes)
-    closing = threading.Thread(target=lambda: capture.close_sessions("over"))
+    closing = threading.Thread(target=lambda: next(iter(capture._lines.values())).close(None, "over", None))
     closing.start()
     assert notes.reached.wait(10)
     inward.set()
@@ -671,8 +671,7 @@ async def test_only_what_is_attached_is_recorded_without_record_all(notes: Notes
     assert [session.status for session in notes.open()] == ["connecting"]
     await wanted._send("[1]")
     await other._send("[2]")
-    capture.close_sessions("over")
-    capture.disable()
+    capture.disable("over")
     assert notes.crossed("wanted") == [("sent", "[1]")]
     assert notes.crossed("other") == []
     assert notes.kinds("wanted") == ["opened", "connected", "closed"]
@@ -967,7 +966,7 @@ def test_what_takes_no_weak_reference_is_kept_until_its_session_is_over(notes: N
     capture._line(tight)
     capture.poll()
     assert len(notes.open()) == 1
-    capture.close_sessions("over")
+    capture._lines[id(tight)].close(None, "over", None)
     capture.poll()
     assert capture._lines == {}
 
@@ -1123,7 +1122,7 @@ async def test_disable_takes_its_callback_off_the_connection(notes: Notes) -> No
     capture.disable()
     waiter.set_result(None)
     await asyncio.sleep(0)
-    assert notes.kinds(station.id) == ["opened"]
+    assert notes.kinds(station.id) == ["opened", "closed"]
 
 
 @pytest.mark.parametrize(

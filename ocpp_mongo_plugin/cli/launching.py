@@ -70,7 +70,7 @@ def _prepare(environment: MutableMapping[str, str], options: Options) -> None:
         environment[switches.CHILDREN] = "1"
     if options.log is not None:
         environment[switches.LOG] = str(options.log.absolute())
-    environment.setdefault(switches.LOG, os.devnull)
+    environment[switches.LOG] = environment.get(switches.LOG) or os.devnull  # empty is as good as none
     try:
         Path(environment[switches.LOG]).open("a").close()
     except OSError as error:

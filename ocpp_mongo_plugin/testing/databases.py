@@ -11,7 +11,7 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import uuid4
@@ -65,21 +65,20 @@ def on_server(uri: str) -> Iterator[Place]:
         warnings.simplefilter("ignore")  # of libraries, which a host's tests may take for errors
         import pymongo  # noqa: PLC0415 - only tests with a server pay for it
 
-        from ocpp_mongo_plugin.settings import without_password  # noqa: PLC0415
+        from ocpp_mongo_plugin.settings import shown_uri  # noqa: PLC0415
     name = f"ocpp_test_{uuid4().hex}"
     # A streaming driver starts threads while the test runs, which the test might take for its own.
     quiet = f"{uri}{'&' if '?' in uri else '?' if uri.count('/') > 2 else '/?'}serverMonitoringMode=poll"  # noqa: PLR2004
-    with (
-        _threads_ended(),
-        pymongo.MongoClient[dict[str, Any]](
-            quiet, serverSelectionTimeoutMS=int(_PATIENCE * 1000), tz_aware=True
-        ) as client,
-    ):
+    with _threads_ended(), ExitStack() as opened:
         try:
+            client: pymongo.MongoClient[dict[str, Any]] = opened.enter_context(
+                pymongo.MongoClient(quiet, serverSelectionTimeoutMS=int(_PATIENCE * 1000), tz_aware=True)
+            )
             client.admin.command("ping")
+        except pymongo.errors.ConfigurationError as error:
+            pytest.fail(f"{shown_uri(uri)} is no MongoDB URI that can be used ({type(error).__name__})", pytrace=False)
         except pymongo.errors.PyMongoError as error:
-            shown = without_password(uri).partition("?")[0]
-            pytest.fail(f"MongoDB at {shown} does not answer ({type(error).__name__})", pytrace=False)
+            pytest.fail(f"MongoDB at {shown_uri(uri)} does not answer ({type(error).__name__})", pytrace=False)
         try:
             yield Place({"uri": quiet, "database": name}, client[name])
         finally:
