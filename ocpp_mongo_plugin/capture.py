@@ -48,6 +48,7 @@ from ocpp_mongo_plugin.frames import (
 )
 from ocpp_mongo_plugin.seam import SEAM, Call, guarded
 
+_STOPPED = "recording stopped"
 _OTHER: dict[Origin, Origin] = {"station": "csms", "csms": "station"}
 
 
@@ -99,7 +100,11 @@ class Capture:
 
     def enable(self) -> None:
         """Begin to record."""
-        self._is_over = False
+        with self._lock:
+            if self._is_over:
+                self._is_over = False
+                self._lines.clear()
+                self._by_hand.clear()
         if not SEAM.add(self):
             return
         with self._lock:
@@ -107,14 +112,15 @@ class Capture:
         for charge_point in attached:
             guarded(self._greet, charge_point)
 
-    def disable(self, reason: str = "recording stopped") -> None:
-        """Stop recording, and close every session; the last capture to leave restores every class."""
+    def disable(self, reason: str = _STOPPED) -> None:
+        """Stop recording, and close every session; the last capture to leave restores every class.
+
+        A call that is under way in another thread still finds its session, so that its frame is not lost.
+        """
         SEAM.remove(self)
         with self._lock:
-            self._is_over = True  # a call that is under way opens no session after this
+            self._is_over = True
             lines = [*self._all_lines()]
-            self._lines.clear()
-            self._by_hand.clear()
         for line in lines:
             guarded(line.close, None, reason, None)
 
@@ -177,12 +183,9 @@ class Capture:
         )
         with line.lock:
             with self._lock:
-                if self._is_over:
-                    line.mute()
-                    return line
                 other = self._by_hand.setdefault((station_id, session), line)
             if other is line:
-                line.announce()
+                self._announce(line)
         return other
 
     def end(self, station_id: str, session: str | None = None) -> None:
@@ -258,16 +261,18 @@ class Capture:
         line = _Line(self._recorder, session, charge_point, connection)
         with line.lock:
             with self._lock:
-                if self._is_over:
-                    line.mute()
-                    return line
                 other = self._lines.get(id(charge_point))
                 if other is not None and other is not known:
                     return other  # another thread was first
                 self._lines[id(charge_point)] = line
-            line.announce()
+            self._announce(line)
         guarded(line.watch)
         return line
+
+    def _announce(self, line: _Line) -> None:
+        line.announce()
+        if self._is_over:
+            line.close(None, _STOPPED, None)
 
     def plain_line(self, charge_point: Any) -> tuple[_Line, str | None] | None:
         """Return line and version of a frame that can be recorded the short way, as nearly all can be; else None.
@@ -376,10 +381,6 @@ class _Line:
     def announce(self) -> None:
         """Say that the session is there."""
         guarded(self._recorder.session, SessionChange("opened", self.session, self.session.opened_at))
-
-    def mute(self) -> None:
-        """Tell nobody anything: recording has ended."""
-        self._recorder = _NOBODY
 
     def follows(self, connection: object) -> bool:
         """Whether this is the session of that connection."""
@@ -559,30 +560,6 @@ class _Line:
     def _change(self, kind: Any, at: datetime | None = None, **values: Any) -> None:
         self.session = replace(self.session, **values)
         guarded(self._recorder.session, SessionChange(kind, self.session, at or _now()))
-
-
-class _Nobody:
-    """A recorder of what comes when recording has ended."""
-
-    holds_up = False
-
-    def frame(self, frame: Frame) -> None:
-        """Take no notice."""
-
-    def session(self, change: SessionChange) -> None:
-        """Take no notice."""
-
-    def undelivered(self, frame: Frame) -> None:
-        """Take no notice."""
-
-    def pace(self) -> None:
-        """Hold nobody up."""
-
-    def durable(self) -> None:
-        """Hold nobody up."""
-
-
-_NOBODY = _Nobody()
 
 
 class _Ticks:

@@ -75,7 +75,7 @@ def on_server(uri: str) -> Iterator[Place]:
                 pymongo.MongoClient(quiet, serverSelectionTimeoutMS=int(_PATIENCE * 1000), tz_aware=True)
             )
             client.admin.command("ping")
-        except pymongo.errors.ConfigurationError as error:
+        except (pymongo.errors.ConfigurationError, ValueError, TypeError) as error:
             pytest.fail(f"{shown_uri(uri)} is no MongoDB URI that can be used ({type(error).__name__})", pytrace=False)
         except pymongo.errors.PyMongoError as error:
             pytest.fail(f"MongoDB at {shown_uri(uri)} does not answer ({type(error).__name__})", pytrace=False)
