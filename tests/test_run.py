@@ -346,6 +346,12 @@ def test_without_a_uri_it_is_said_once_where_frames_go():
     )
 
 
+def test_an_empty_name_of_a_log_is_none():
+    own = environment(OCPP_MONGO_LOG="")
+    done = finished(*RUN, "--no-check", "--uri", NOBODY, "--", sys.executable, "-c", "print('started')", env=own)
+    assert same(done) == (0, b"started\n", b"")
+
+
 def test_what_recording_has_to_say_goes_to_a_file_when_one_is_named(tmp_path: Path):
     log = tmp_path / "recording.log"
     own = environment(OCPP_MONGO_SHUTDOWN_TIMEOUT="0.2")

@@ -269,6 +269,20 @@ def test_databases_on_a_server_are_each_tests_own_and_dropped(
         assert not set(names) & set(client.list_database_names())
 
 
+@pytest.mark.parametrize(
+    "uri", ["mongodb://u:s3cret@h:port/", "mongodb://u:s3/cret@h/", "u:s3cret@h", "mongodb//u:s3cret@h"]
+)
+def test_a_uri_that_cannot_be_used_is_one_sentence_without_the_password(
+    suite: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, uri: str
+) -> None:
+    monkeypatch.setenv("OCPP_MONGO_URI", uri)
+    suite.makepyfile(test_host="def test_it(ocpp_recording): pass")
+    result = suite.runpytest_inprocess("--ocpp-recording-database=mongod")
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(["*is no MongoDB URI that can be used*"])
+    assert "cret" not in result.stdout.str()
+
+
 @pytest.mark.mongod
 def test_without_a_uri_the_session_has_a_mongod_of_its_own(suite: pytest.Pytester, mongo_uri: str) -> None:
     suite.makepyfile(
