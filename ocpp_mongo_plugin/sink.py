@@ -756,9 +756,9 @@ class Sink:
         why = self._last_error or "no error"
         if lost or changes:
             warn(
-                "ocpp-mongo-plugin ended with %d frame(s)%s not stored: MongoDB did not take them in time (%s)",
+                "ocpp-mongo-plugin ended with %d frame(s) not stored%s: MongoDB did not take them in time (%s)",
                 lost,
-                f" and {changes} change(s) of sessions" if changes else "",
+                f", nor {changes} change(s) of sessions" if changes else "",
                 why,
             )
         if self.buffer.journal is not None:
