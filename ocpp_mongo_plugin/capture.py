@@ -101,10 +101,8 @@ class Capture:
     def enable(self) -> None:
         """Begin to record."""
         with self._lock:
-            if self._is_over:
-                self._is_over = False
-                self._lines.clear()
-                self._by_hand.clear()
+            self.let_go()
+            self._is_over = False
         if not SEAM.add(self):
             return
         with self._lock:
@@ -112,7 +110,7 @@ class Capture:
         for charge_point in attached:
             guarded(self._greet, charge_point)
 
-    def disable(self, reason: str = _STOPPED) -> None:
+    def disable(self) -> None:
         """Stop recording, and close every session; the last capture to leave restores every class.
 
         A call that is under way in another thread still finds its session, so that its frame is not lost.
@@ -122,7 +120,14 @@ class Capture:
             self._is_over = True
             lines = [*self._all_lines()]
         for line in lines:
-            guarded(line.close, None, reason, None)
+            guarded(line.close, None, _STOPPED, None)
+
+    def let_go(self) -> None:
+        """Forget the sessions of a recording that has ended."""
+        with self._lock:
+            if self._is_over:
+                self._lines.clear()
+                self._by_hand.clear()
 
     def attach(self, charge_point: object) -> None:
         """Record this ChargePoint, and open its session if it has a connection."""

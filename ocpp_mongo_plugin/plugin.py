@@ -386,6 +386,7 @@ class MongoPlugin:
         with _arranging:
             _started_plugins.discard(self)
         _arrange()
+        self._capture.let_go()
         self._documents.clear()
 
     def _forked(self) -> None:

@@ -459,7 +459,7 @@ async def test_a_send_that_is_not_over_when_its_session_closes_is_kept_as_not_de
 
     sending = asyncio.create_task(Station("CP", join()[0])._send("[2]"))
     await wait_until_async(lambda: notes.changes)
-    capture.disable("over")
+    capture.disable()
     assert [frame.text for frame in notes.lost] == [frame.text for frame in notes.frames] == ["[2]"]
     sending.cancel()
 
@@ -671,11 +671,11 @@ async def test_only_what_is_attached_is_recorded_without_record_all(notes: Notes
     assert [session.status for session in notes.open()] == ["connecting"]
     await wanted._send("[1]")
     await other._send("[2]")
-    capture.disable("over")
+    capture.disable()
     assert notes.crossed("wanted") == [("sent", "[1]")]
     assert notes.crossed("other") == []
     assert notes.kinds("wanted") == ["opened", "connected", "closed"]
-    assert notes.last("wanted").close_reason == "over"
+    assert notes.last("wanted").close_reason == "recording stopped"
     gone = weakref.ref(wanted)
     del wanted
     gc.collect()

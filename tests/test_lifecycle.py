@@ -207,6 +207,7 @@ def test_a_call_that_is_under_way_at_the_end_loses_nothing_and_leaves_no_session
     )
     assert [one["sequence"] for one in database.ocpp_messages.find({"station_id": "known"})] == [0, 1]
     assert database.stations.count_documents({"connection_status": "connected"}) == 0
+    assert not plugin._capture._lines
     plugin.start_now()
     asyncio.run(known._send(TEXT))
     assert plugin.close_now() is True
