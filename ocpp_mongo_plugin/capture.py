@@ -251,7 +251,8 @@ class Capture:
         return self._open(charge_point, connection, known)
 
     def _open(self, charge_point: Any, connection: object, known: _Line | None) -> _Line:
-        guarded(SEAM.cover, type(charge_point))
+        if not self._is_over:
+            guarded(SEAM.cover, type(charge_point))
         role = role_of(connection)
         station_id = name_of(charge_point)
         subprotocol = text_of(connection, "subprotocol")

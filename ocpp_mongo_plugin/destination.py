@@ -11,7 +11,7 @@ from pathlib import Path
 import platformdirs
 
 from ocpp_mongo_plugin.journal import JournalError, Target
-from ocpp_mongo_plugin.settings import Settings, unusual_collections
+from ocpp_mongo_plugin.settings import Settings, authority_of, unusual_collections
 
 APPLICATION = "ocpp-mongo-plugin"
 """What we are called by servers and in directories."""
@@ -34,9 +34,8 @@ def journal_root(settings: Settings) -> Path:
 
 def target_of(settings: Settings) -> Target:
     """Return what the journals of these settings are for: hosts and database, without credentials."""
-    behind_scheme = re.sub(r"^[a-z+]+://", "", settings.uri.get_secret_value())
     # An @ in what follows the hosts, as in ?appName=, parts no credentials from them.
-    named = re.split(r"[/?]", behind_scheme, maxsplit=1)[0].rpartition("@")[2].lower().split(",")
+    named = authority_of(settings.uri.get_secret_value()).rpartition("@")[2].lower().split(",")
     return Target(",".join(sorted(named)), settings.database, unusual_collections(settings))
 
 

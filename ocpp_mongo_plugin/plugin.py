@@ -161,28 +161,31 @@ class MongoPlugin:
         Raises:
             ImportError: the ``ocpp`` library is not there, or broken. Nothing is left on then.
         """
-        with self._life:
-            self._start_in_child()
-            begins = self._sink is None
-            if begins:
-                self._set_up()
-            elif self._is_closing:
-                return
-        _arrange()  # before the first frame, or two would record it
+        begins = False
         try:
+            with self._life:
+                self._start_in_child()
+                begins = self._sink is None
+                if begins:
+                    self._set_up()
+                elif self._is_closing:
+                    return
+            _arrange()  # before the first frame, or two would record it
             self._capture.enable()
         except BaseException:
-            if begins:
+            if begins or self._sink is None:
                 self.close_now(0)
             raise
         if self._is_closing or self._sink is None:
-            self._capture.disable()  # another thread closes it, and may have looked before there was anything to stop
+            # Another thread closes it, and may have looked before there was anything to stop.
+            self._stop_capturing(self._sink)
 
     def _set_up(self) -> None:
         """Open the journal, and start what carries frames to the store; leave nothing begun where that fails.
 
         Each start is a recorder of its own: the directory of an earlier one may still hold what waits.
         """
+        self._buffer = None
         with _arranging:
             _started_plugins.add(self)
         try:
@@ -205,7 +208,7 @@ class MongoPlugin:
         announcer = Announcer(self._hooks)
         journal = self._open_journal()
         self._buffer = Buffer(self.settings, journal, self._cleaned_in_turn, announcer.lost)
-        self._sink = Sink(
+        sink = self._sink = Sink(
             self._connect,
             self.settings,
             announcer,
@@ -220,7 +223,9 @@ class MongoPlugin:
         )
         self._persistence.offer = self._buffer.offer
         self._hooks.start()
-        self._sink.start()
+        if self._sink is not sink:
+            return  # a signal handler has closed it meanwhile
+        sink.start()
         atexit.unregister(self.close_now)
         atexit.register(self.close_now)
         self._stay_to_the_end_of_a_worker()
@@ -355,17 +360,22 @@ class MongoPlugin:
             if was_child:
                 self._is_child = False
                 self._persistence.offer = taken_by_nobody
-            is_first = sink is not None and not self._is_closing
             self._is_closing = sink is not None
-        if is_first or was_child:
-            self._capture.disable()
-            with self._life:
-                has_begun_again = self._sink is not sink and self._sink is not None and not self._is_closing
-            if has_begun_again:
-                self._capture.enable()  # another thread ended this one and started the next meanwhile
+        self._stop_capturing(sink)
         if was_child:
             self._leave()
         return sink
+
+    def _stop_capturing(self, sink: Sink | None) -> None:
+        """Take recording off the classes; leave it on where another thread has ended this one and begun the next."""
+        with self._life:
+            if self._sink is not sink:
+                return
+        self._capture.disable()
+        with self._life:
+            has_begun_again = self._sink is not None and self._sink is not sink and not self._is_closing
+        if has_begun_again:
+            self._capture.enable()
 
     def _finish(self, sink: Sink) -> bool:
         """Let go of a sink that has ended; return False where another thread has done so."""
@@ -376,6 +386,7 @@ class MongoPlugin:
             self._sink = None
             self._is_closing = False
             self._leave()
+        self._hooks.stop(0)  # where no thread of the sink could begin, nobody has
         return True
 
     def _leave(self) -> None:
@@ -392,6 +403,7 @@ class MongoPlugin:
     def _forked(self) -> None:
         """In a child process: what waits is the parent's. The first frame of the child starts everything anew."""
         self._life, self._redacting = threading.RLock(), threading.RLock()
+        self._capture.forked()  # SEAM does not know it any more while it is being closed
         self._hooks.forked()
         # Its driver must not be closed: its sockets are the parent's. So it is kept, and not used again.
         _of_parents.append((self._sink, *self._driver.forked(), *self._documents.values()))

@@ -260,7 +260,21 @@ def unknown_variables() -> list[str]:
 
 def shown_uri(uri: str) -> str:
     """Return a URI without its password and its options; nothing of what only may be one, where they cannot be told."""
-    return without_password(uri).partition("?")[0] if uri.startswith(_SCHEMES) else "***"
+    scheme = next((one for one in _SCHEMES if uri.startswith(one)), None)
+    if scheme is None:
+        return "***"
+    behind, authority = uri.removeprefix(scheme), authority_of(uri)
+    if "@" in behind and "@" not in authority:
+        return f"{scheme}***"  # a password that is not escaped, or an option that has one: who knows
+    user, at, hosts = authority.rpartition("@")
+    name, colon, _ = user.partition(":")
+    path = behind.removeprefix(authority).partition("?")[0]
+    return f"{scheme}{name}{':***' if colon else ''}{at}{hosts}{'/***' if '@' in path else path}"
+
+
+def authority_of(uri: str) -> str:
+    """Return what is between the scheme of a URI and its path or options: credentials, if any, and hosts."""
+    return re.split(r"[/?]", uri.partition("://")[2], maxsplit=1)[0]
 
 
 def without_password(text: str) -> str:
@@ -282,7 +296,13 @@ def check_uri(settings: Settings) -> None:
     if not uri.startswith(_SCHEMES):
         raise SettingError(f"setting {source} is no MongoDB URI: it begins with neither {' nor '.join(_SCHEMES)}")
     if uri.startswith("mongodb+srv://"):
-        return  # reading it needs DNS, which may come and go
+        # Reading it needs DNS, which may come and go. A colon begins no port here, but a password with a slash in it.
+        if ":" in authority_of(uri).rpartition("@")[2]:
+            raise SettingError(
+                f"setting {source} is no MongoDB URI: one of mongodb+srv:// names a host without a port; "
+                "/, ? and @ in a password are written %2F, %3F and %40"
+            )
+        return
     try:
         parse_uri(uri, warn=False)
     except (InvalidURI, ConfigurationError, ValueError, TypeError) as error:

@@ -244,6 +244,7 @@ class Sink:
         self._has_ended = False
         self._has_given_up = self._left_something = False
         """Whether it is over, and whether something waited then that is in the journal, or lost."""
+        self._gave_up = threading.Event()
         self._store: Store | None = None
         self._has_opened = threading.Event()
         self._prepared = False
@@ -299,7 +300,8 @@ class Sink:
     def has_stored_all(self) -> bool:
         """Whether nothing waits, and nothing was given up at the end."""
         with self._lock:
-            return not (self._left_something or self.buffer.waiting or self.buffer.lost.get(SHUTDOWN))
+            left = self._left_something or self.buffer.waiting or self.buffer.lost.get(SHUTDOWN)
+            return self.buffer.is_empty and not left
 
     def _expect(self, done: Callable[[bool], None]) -> _Waiter | None:
         """Have ``done`` called once all is stored that was captured so far; None where nobody is there to store it."""
@@ -744,9 +746,11 @@ class Sink:
 
     def _give_up(self) -> None:
         with self._lock:
-            if self._has_given_up:
-                return
-            self._has_given_up = True
+            is_first, self._has_given_up = not self._has_given_up, True
+        if not is_first:
+            self._gave_up.wait(_GRACE)  # another thread is at it, and its account is not whole before
+            return
+        with self._lock:
             self._left_something = not self.buffer.is_empty
             waiters, self._waiters = self._waiters, []
             steps, self._steps = self._steps, deque()
@@ -771,8 +775,9 @@ class Sink:
                     self.buffer.journal.directory,
                     why,
                 )
+        self._gave_up.set()
         for waiter in waiters:
-            waiter.done(False)
+            waiter.done(self.has_stored_all)
         for step in steps:
             step.done(None)
 

@@ -142,7 +142,7 @@ def test_every_command_has_an_example(command: str):
 def test_a_text_that_is_no_uri_is_said_at_once(command: str, place: Place):
     done = place.cli(*command.split(), "--uri", "foo")
     assert done.returncode == 1
-    assert "is no MongoDB URI (foo)" in done.stdout + done.stderr
+    assert "is no MongoDB URI: it begins with neither mongodb:// nor mongodb+srv://" in done.stdout + done.stderr
 
 
 # -- journal ------------------------------------------------------------------------------------------------------

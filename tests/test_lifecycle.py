@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import gc
 import logging
 import os
+import signal
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -146,6 +148,7 @@ async def test_a_first_read_that_fails_leaves_no_client_open():
         reading.cancel()
         await asyncio.gather(reading, return_exceptions=True)
         assert not plugin._driver._opened
+    gc.collect()  # here, where its warning is expected
 
 
 # -- at once --------------------------------------------------------------------------------------------------------
@@ -170,6 +173,51 @@ def test_a_closer_that_comes_late_leaves_the_next_recording_on(mock_database: An
     asyncio.run(ChargePoint("CP1", join()[0])._send(TEXT))
     assert plugin.close_now() is True
     assert plugin.stats.stored == 1
+
+
+def test_who_closes_while_another_does_waits_for_its_sessions(mock_database: Any, monkeypatch: pytest.MonkeyPatch):
+    plugin, said = MongoPlugin(database=mock_database), []
+    plugin.start_now()
+    asyncio.run(ChargePoint("CP1", join()[0])._send(TEXT))
+    second = once(lambda: said.append(plugin.close_now()), plugin._capture.disable)  # as a signal handler might
+    monkeypatch.setattr(plugin._capture, "disable", second)
+    assert [plugin.close_now(), *said] == [True, True]
+    (session,) = mock_database.delegate.sessions.find()
+    assert session["status"] == "closed"
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_fork_while_it_is_closed_waits_for_no_lock_of_the_parent(mock_database: Any):
+    plugin, held, go_on = MongoPlugin(database=mock_database), threading.Event(), threading.Event()
+    plugin.start_now()
+    asyncio.run(ChargePoint("CP1", join()[0])._send(TEXT))
+    (line,) = plugin._capture._lines.values()
+
+    def hold() -> None:
+        with line.lock:
+            held.set()
+            go_on.wait(60)
+
+    holding = threading.Thread(target=hold)
+    holding.start()
+    assert held.wait(30)
+    closing = threading.Thread(target=plugin.close_now)
+    closing.start()
+    try:
+        wait_until(lambda: not SEAM.captures)
+        if not (child := os.fork()):
+            os._exit(0)
+        try:
+            wait_until(lambda: os.waitpid(child, os.WNOHANG)[0] == child)
+        except AssertionError:
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+            raise
+    finally:
+        go_on.set()
+        holding.join(30)
+        closing.join(30)
 
 
 async def test_two_that_close_at_once_both_hear_the_end(mock_database: Any):
@@ -201,6 +249,7 @@ def test_a_call_that_is_under_way_at_the_end_loses_nothing_and_leaves_no_session
         plugin._capture.received(charge_point, TEXT)  # as another thread that has asked who records
     assert plugin.close_now() is True
     assert plugin.stats.stored == 3
+    assert not hasattr(ocpp.charge_point.ChargePoint._send, "__ocpp_mongo_undo__")
     database = mock_database.delegate
     assert {one["station_id"]: one["status"] for one in database.sessions.find()} == dict.fromkeys(
         ("known", "late"), "closed"

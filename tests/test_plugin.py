@@ -423,6 +423,10 @@ async def test_hooks_hear_of_what_happens(mock_database: Any):
         ({"uri": "u:pw@h"}, "uri"),
         ({"uri": "mongodb:/u:pw@h"}, "uri"),
         ({"uri": "mongodb//u:pw@h"}, "uri"),
+        ({"uri": "mongodb://u@example.com:pw@h/"}, "uri"),
+        ({"uri": "mongodb://u/x:pw@h/"}, "uri"),
+        ({"uri": "mongodb+srv://u:p/w@h.example/"}, "uri"),
+        ({"uri": "mongodb+srv://u:12/pw@h.example/"}, "uri"),
         ({"database": 5}, "database takes a name"),
         ({"buffer_size": 0}, "buffer_size"),
         ({"flush_interval": 6}, "flush_interval"),
@@ -439,7 +443,7 @@ async def test_hooks_hear_of_what_happens(mock_database: Any):
 def test_a_wrong_setting_is_one_sentence_without_the_password(arguments: Any, sentence: str):
     with pytest.raises(SettingError, match=sentence) as caught:
         MongoPlugin(**arguments)
-    for secret in ("pw", "p%w", "p/w"):
+    for secret in ("pw", "p%w", "p/w", "12"):
         assert secret not in str(caught.value)
     assert "\n" not in str(caught.value)
 
