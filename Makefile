@@ -16,9 +16,8 @@ help: ## Show the targets
 demo: $(VENV)/package.stamp ## Record a simulated station into a MongoDB of its own (ARGS="...")
 	$(BIN)/ocpp-mongo demo $(ARGS)
 
-# Each process has a mongod of its own; a file is not divided, since its tests may look at their process as a whole.
-test: $(VENV)/dev.stamp ## Run all tests, on all cores (ARGS="-k embedded"; one after the other: ARGS="-n 0")
-	$(BIN)/python -m pytest --numprocesses auto --dist loadfile $(ARGS)
+test: $(VENV)/dev.stamp ## Run all tests (ARGS="-k embedded"; on all cores: ARGS="-n auto --dist loadfile")
+	$(BIN)/python -m pytest $(ARGS)
 
 unit: $(VENV)/dev.stamp ## Run the tests that need neither a server nor programs of their own
 	$(BIN)/python -m pytest -m "not mongod and not programs" $(ARGS)

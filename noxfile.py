@@ -31,7 +31,7 @@ ALL = (
     *CAPTURE,
     *(
         f"tests/test_{name}.py"
-        for name in ("drivers", "documents", "repositories", "plugin", "store", "hooks", "installation")
+        for name in ("drivers", "documents", "repositories", "plugin", "store", "hooks", "installation", "lifecycle")
     ),
 )
 """What stands on other libraries: the rest is the standard library's, or that of ``make test``."""

@@ -580,8 +580,11 @@ async def test_no_context_keeps_a_chain_of_calls(capture: Capture) -> None:
 # -- on and off -------------------------------------------------------------------------------------------------
 
 
-def snapshot() -> dict[type, dict[str, int]]:
-    return {cls: {name: id(value) for name, value in cls.__dict__.items()} for cls in seam._family(ChargePoint)}
+def snapshot() -> dict[int, tuple[type, dict[str, int]]]:
+    """By id, since a class that another test has left may have no hash; each is kept, so that no other gets its id."""
+    return {
+        id(cls): (cls, {name: id(value) for name, value in cls.__dict__.items()}) for cls in seam._family(ChargePoint)
+    }
 
 
 def test_disable_restores_every_class_exactly(notes: Notes) -> None:

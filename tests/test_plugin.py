@@ -235,16 +235,16 @@ async def test_only_what_is_attached_is_recorded(mock_database: Any):
 
 
 async def test_leaving_restores_every_class(mock_database: Any):
-    before = {cls: dict(vars(cls)) for cls in _family(ocpp.charge_point.ChargePoint)}
+    before = [(cls, dict(vars(cls))) for cls in _family(ocpp.charge_point.ChargePoint)]
     async with MongoPlugin(database=mock_database):
-        assert dict(vars(ocpp.charge_point.ChargePoint)) != before[ocpp.charge_point.ChargePoint]
+        assert dict(vars(ocpp.charge_point.ChargePoint)) != before[0][1]
 
         class Late(ocpp.v16.ChargePoint):
             async def start(self):
                 return None
 
         late = vars(Late)["start"]
-    for cls, members in before.items():
+    for cls, members in before:
         assert dict(vars(cls)) == members
     assert vars(Late)["start"] is not late
 
