@@ -385,8 +385,9 @@ class MongoPlugin:
             self._last = sink.statistics()
             self._sink = None
             self._is_closing = False
+            # Where no thread of the sink could begin, nobody has; not later, when another thread may have started anew.
+            self._hooks.stop(0)
             self._leave()
-        self._hooks.stop(0)  # where no thread of the sink could begin, nobody has
         return True
 
     def _leave(self) -> None:

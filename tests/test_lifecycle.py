@@ -226,6 +226,30 @@ async def test_two_that_close_at_once_both_hear_the_end(mock_database: Any):
         assert await asyncio.wait_for(asyncio.gather(plugin.close(600), plugin.close(600)), 60) == [True, True]
 
 
+def test_hooks_of_the_next_recording_outlive_the_end_of_the_last(mock_database: Any, monkeypatch: pytest.MonkeyPatch):
+    plugin, slow = MongoPlugin(database=mock_database), Slow()
+    slow.go_on.set()
+    plugin.register(slow)
+    plugin.start_now()
+    starting = threading.Thread(target=plugin.start_now)
+
+    def start_elsewhere() -> None:
+        starting.start()
+        starting.join(0.2)  # it gets as far as it can: where it had begun anew, its hooks would be stopped now
+
+    def wait_for_the_last_stop() -> None:
+        monkeypatch.setattr(plugin._hooks, "stop", once(start_elsewhere, plugin._hooks.stop))
+
+    sink = plugin._sink
+    monkeypatch.setattr(plugin, "_finish", once(wait_for_the_last_stop, plugin._finish))
+    assert plugin.close_now() is True
+    starting.join(30)
+    assert plugin._sink is not sink
+    plugin.record("CP1", "sent", TEXT)
+    assert slow.reached.wait(30)
+    assert plugin.close_now() is True
+
+
 def test_who_gives_way_does_so_from_the_first_frame_on(mock_database: Any, monkeypatch: pytest.MonkeyPatch):
     automatic, own = MongoPlugin(database=mock_database), MongoPlugin(database=mock_database)
     automatic.gives_way = True
