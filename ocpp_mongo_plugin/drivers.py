@@ -36,6 +36,8 @@ Writing: TypeAlias = "tuple[Database[Any], Callable[[], None] | None]"
 
 _CLOSING = 2.0
 """Seconds that closing a client may take, which tells the server which sessions are over."""
+_MOST_WAITS = 10
+"""More than there are in any of PyMongo's tasks at its end."""
 _BY_URI = "give the uri and the name of the database instead"
 _DRIVER = str(Path(pymongo.__file__).parent)
 _NOT_FOR_TWINS = frozenset({"connect", "document_class", "event_listeners", "type_registry", "tz_aware"})
@@ -262,11 +264,32 @@ def _drop(one: _Reading) -> None:
     if reads_with_motor():
         asyncio.run(_closed(one.client))
         return
-    for task in asyncio.all_tasks(one.loop):
-        if _is_of_driver(task):
-            # Else asyncio says of each that it was destroyed but is pending.
-            task._log_destroy_pending = False  # type: ignore[attr-defined]  # noqa: SLF001 - as asyncio.gather does
+    tasks = [task for task in asyncio.all_tasks(one.loop) if _is_of_driver(task)]
+    for task in tasks:
+        # Else asyncio says of each that it was destroyed but is pending.
+        task._log_destroy_pending = False  # type: ignore[attr-defined]  # noqa: SLF001 - as asyncio.gather does
+        _no_longer_woken(task)
     one.client._closed = True  # noqa: SLF001 - else it warns that it is not
+    asyncio.run(_unwound([task.get_coro() for task in tasks]))
+
+
+def _no_longer_woken(task: asyncio.Task[Any]) -> None:
+    """Have what it waits for forget it."""
+    # Where the garbage collector parts with the client first, PyMongo cancels the task, which asks that to wake it.
+    waited_for: Any = getattr(task, "_fut_waiter", None)
+    for callback, _ in getattr(waited_for, "_callbacks", None) or ():
+        waited_for.remove_done_callback(callback)
+
+
+async def _unwound(coroutines: list[Any]) -> None:
+    """End them here, in silence: what PyMongo's do at their end asks for a loop that runs, and for time to wait."""
+    asyncio.get_running_loop().set_exception_handler(lambda *_: None)
+    for coroutine in coroutines:
+        for _ in range(_MOST_WAITS):
+            with contextlib.suppress(Exception):  # such as that it waits for something in its turn
+                coroutine.close()
+            if coroutine.cr_frame is None:
+                break
 
 
 def _is_of_driver(task: asyncio.Task[Any]) -> bool:

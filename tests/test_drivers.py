@@ -293,6 +293,32 @@ def test_a_loop_that_is_over_is_not_kept(mongo_uri: str, database_name: str):
         assert plugin.close_now() is True
 
 
+@needs_async
+@pytest.mark.filterwarnings("ignore:.*unclosed")
+def test_a_client_of_a_loop_that_was_closed_goes_in_silence_piece_by_piece(
+    mongo_uri: str, database_name: str, monkeypatch: pytest.MonkeyPatch
+):
+    said: list[str] = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda one: said.append(repr(one.exc_value)))
+    loop = asyncio.new_event_loop()
+    plugin = MongoPlugin(mongo_uri, database_name)
+    plugin.start_now()
+    loop.run_until_complete(plugin.messages.find())
+    loop.close()
+    # The collector may part with the client before its tasks, as it does where these are of an older generation.
+    tasks = [task for task in asyncio.all_tasks(loop) if not task.done()]
+    assert tasks
+    held = [one for one in gc.get_objects() if type(one).__name__ == "AsyncPeriodicExecutor" and one._task in tasks]
+    assert held
+    client = weakref.ref(next(iter(plugin._driver._opened.values())).client)
+    assert plugin.close_now() is True
+    wait_until(lambda: gc.collect() is not None and client() is None)
+    held.clear()
+    tasks.clear()
+    gc.collect()
+    assert said == []
+
+
 async def test_the_log_has_nothing_of_the_clients_that_read(
     mongo_uri: str, plain: Any, caplog: pytest.LogCaptureFixture, logged_of_clients: Callable[[], list[str]]
 ):

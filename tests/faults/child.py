@@ -138,7 +138,9 @@ async def main(options: argparse.Namespace) -> None:
         if options.mode == "idle" or options.ending in {"signal", "sigterm"}:
             sys.stdout.write("ready\n")
             sys.stdout.flush()
-            await asyncio.Event().wait()
+            # A ^C that comes an instant before the loop waits is seen by asyncio only when something else wakes that.
+            while True:  # noqa: ASYNC110 - for that very reason
+                await asyncio.sleep(_TICK)
         if options.ending == "exit":
             os._exit(7)
         if options.ending == "raise":
