@@ -129,6 +129,7 @@ class MongoPlugin:
         """Whether ChargePoints that another plugin records into the same collections are left to that one."""
         self._last = Statistics()
         self._documents: WeakKeyDictionary[asyncio.AbstractEventLoop, Documents] = WeakKeyDictionary()
+        self._opening: dict[asyncio.AbstractEventLoop, asyncio.Future[Documents]] = {}
 
     def __repr__(self) -> str:
         return f"<MongoPlugin {self._where()}, database {self._target().database}: {self.health.state}>"
@@ -408,7 +409,7 @@ class MongoPlugin:
         self._hooks.forked()
         # Its driver must not be closed: its sockets are the parent's. So it is kept, and not used again.
         _of_parents.append((self._sink, *self._driver.forked(), *self._documents.values()))
-        self._documents = WeakKeyDictionary()
+        self._documents, self._opening = WeakKeyDictionary(), {}
         # Whoever was starting or closing it in the parent is not here to go on with that.
         self._is_child = self._is_child or (self._sink is not None and not self._is_closing)
         self._sink, self._buffer = None, None
@@ -612,14 +613,25 @@ class MongoPlugin:
         else:
             self._started()
         loop = asyncio.get_running_loop()
-        bound = self._documents.get(loop)
-        if bound is None:
-            from ocpp_mongo_plugin.documents import bind  # noqa: PLC0415 - see load_readers
+        while (bound := self._documents.get(loop)) is None:
+            opening = self._opening.get(loop)
+            if opening is None:
+                return await self._open_documents(loop)
+            await asyncio.wait({opening})
+            if not opening.cancelled():  # else another takes the place of whoever was at it
+                return opening.result()
+        return bound
 
-            for refer in self._documents.keyrefs():  # a list of that moment: other loops come and go
-                other = refer()
-                if other is not None and other.is_closed():
-                    self._documents.pop(other, None)
+    async def _open_documents(self, loop: asyncio.AbstractEventLoop) -> Documents:
+        """Open a client for this loop, of which one serves all who read there, and bind the document classes to it."""
+        from ocpp_mongo_plugin.documents import bind  # noqa: PLC0415 - see load_readers
+
+        for refer in self._documents.keyrefs():  # a list of that moment: other loops come and go
+            other = refer()
+            if other is not None and other.is_closed():
+                self._documents.pop(other, None)
+        opening = self._opening[loop] = loop.create_future()
+        try:
             bound = bind(self.settings)
             with translated("reading"):
                 # The classes hold their client, and that its loop: they would keep the key that they are kept by.
@@ -629,8 +641,18 @@ class MongoPlugin:
                 except BaseException:
                     await self._driver.part_with(database)
                     raise
+        except Exception as error:
+            opening.set_exception(error)
+            opening.exception()  # it is raised here, whether or not somebody waits for it
+            raise
+        else:
             self._documents[loop] = bound
-        return bound
+            opening.set_result(bound)
+            return bound
+        finally:
+            self._opening.pop(loop, None)
+            if not loop.is_closed():
+                opening.cancel()  # where this was cancelled
 
     @cached_property
     def messages(self) -> Messages:

@@ -151,6 +151,31 @@ async def test_a_first_read_that_fails_leaves_no_client_open():
     gc.collect()  # here, where its warning is expected
 
 
+async def test_first_reads_at_once_share_one_client(mongo_uri: str, database_name: str):
+    async with MongoPlugin(mongo_uri, database_name, durability="memory") as plugin:
+        first, *others = [asyncio.ensure_future(plugin.messages.find()) for _ in range(8)]
+        await wait_until_async(lambda: plugin._opening)
+        first.cancel()  # another one opens it then
+        assert await asyncio.gather(*others) == [[]] * 7
+        assert first.cancelled()
+        assert len(plugin._driver._opened) == 1
+
+
+@pytest.mark.filterwarnings("ignore:.*socket.socket")
+async def test_first_reads_at_once_fail_with_the_one_that_opens():
+    async with MongoPlugin(
+        NOBODY, durability="memory", flush_before_read=False, operation_timeout=0.2, shutdown_timeout=0.1
+    ) as plugin:
+        tried = []
+        reading = plugin._driver.reading
+        plugin._driver.reading = lambda *end: tried.append(end) or reading(*end)
+        ends = await asyncio.gather(*(plugin.messages.find() for _ in range(8)), return_exceptions=True)
+        assert {type(end) for end in ends} == {StoreUnavailableError}
+        assert len(tried) == 1
+        assert (plugin._driver._opened, plugin._opening) == ({}, {})
+    gc.collect()
+
+
 # -- at once --------------------------------------------------------------------------------------------------------
 
 
