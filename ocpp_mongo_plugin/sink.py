@@ -244,7 +244,7 @@ class Sink:
         self._has_ended = False
         self._has_given_up = self._left_something = False
         """Whether it is over, and whether something waited then that is in the journal, or lost."""
-        self._gave_up = threading.Event()
+        self._giving_up = threading.Lock()
         self._store: Store | None = None
         self._has_opened = threading.Event()
         self._prepared = False
@@ -300,8 +300,7 @@ class Sink:
     def has_stored_all(self) -> bool:
         """Whether nothing waits, and nothing was given up at the end."""
         with self._lock:
-            left = self._left_something or self.buffer.waiting or self.buffer.lost.get(SHUTDOWN)
-            return self.buffer.is_empty and not left
+            return self.buffer.is_empty and not (self._left_something or self.buffer.lost.get(SHUTDOWN))
 
     def _expect(self, done: Callable[[bool], None]) -> _Waiter | None:
         """Have ``done`` called once all is stored that was captured so far; None where nobody is there to store it."""
@@ -747,8 +746,13 @@ class Sink:
     def _give_up(self) -> None:
         with self._lock:
             is_first, self._has_given_up = not self._has_given_up, True
+            if is_first:
+                self._giving_up.acquire()
         if not is_first:
-            self._gave_up.wait(_GRACE)  # another thread is at it, and its account is not whole before
+            # Another thread is at it, and its account is not whole before. No event: a signal handler that closes may
+            # interrupt the setting of one, and would wait for ever for the lock that is within.
+            if self._giving_up.acquire(timeout=_GRACE):
+                self._giving_up.release()
             return
         with self._lock:
             self._left_something = not self.buffer.is_empty
@@ -775,7 +779,7 @@ class Sink:
                     self.buffer.journal.directory,
                     why,
                 )
-        self._gave_up.set()
+        self._giving_up.release()
         for waiter in waiters:
             waiter.done(self.has_stored_all)
         for step in steps:

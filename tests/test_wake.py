@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from ocpp_mongo_plugin import MongoPlugin
+from ocpp_mongo_plugin import MongoPlugin, sink
 from ocpp_mongo_plugin.wake import Wake
 
 
@@ -45,6 +45,17 @@ def test_a_wait_ends_by_itself_and_one_set_before_ends_it_at_once():
     wake.set()
     wake.wait()
     assert not wake.is_set()
+
+
+def test_giving_up_may_interrupt_itself(mock_database: Any, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(sink, "_GRACE", 0.001)  # what each that interrupts waits for the one that it interrupts
+    plugin = MongoPlugin(database=mock_database)
+    plugin.start_now()
+    carrier = plugin._sink
+    with interrupted(carrier._give_up):
+        carrier._give_up()
+    assert carrier.has_stored_all
+    assert plugin.close_now() is True
 
 
 @pytest.mark.parametrize("durability", ["memory", "journal"])
